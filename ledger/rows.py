@@ -1,0 +1,150 @@
+"""Where the ledger keeps what it knows: small rows that a caller reads and writes for it.
+
+`Rows` is the whole interface to the caller's store. A `Book` stands between it and the rules for one batch: it decodes a
+row once, hands out the same object until the end of the batch, and writes back what was saved in `flush`. A row is a
+version byte and a msgpack array; fields are only ever added at the end, with a default, so that an older row can be read.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast
+
+import msgspec
+
+from ledger.instants import Instant
+
+#: `state` lives as long as what it describes; `trail` (burns, identities) leaves with time.
+Table = Literal["state", "trail"]
+
+VERSION = b"\x01"
+
+
+class Rows(Protocol):
+    """An ordered store of two tables. A read sees the writes before it."""
+
+    def get(self, table: Table, key: bytes) -> bytes | None: ...
+    def put(self, table: Table, key: bytes, value: bytes) -> None: ...
+    def delete(self, table: Table, key: bytes) -> None: ...
+    def scan(self, table: Table, start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """The rows with `start <= key < end` in key order, or in the opposite order."""
+        ...
+
+
+class Row(msgspec.Struct, array_like=True, gc=False):
+    """What a row holds. Mutable: the rules change it and save it."""
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Kind(Generic[R]):
+    """A family of rows: its table, its tag (the first byte of its keys) and its shape."""
+
+    def __init__(self, table: Table, tag: bytes, shape: type[R]) -> None:
+        self.table = table
+        self.tag = tag
+        self.decode = msgspec.msgpack.Decoder(shape).decode
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class RowUnreadable(Exception):
+    """A row was written by a newer version than this one."""
+
+
+class Book:
+    """The rows of one batch, decoded once. `flush` writes what was saved; until then the store is untouched."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self._held: dict[bytes, Any] = {}
+        self._saved: dict[bytes, Kind[Any]] = {}
+
+    def load(self, kind: Kind[R], key: bytes) -> R | None:
+        """The row of this key (its tag included), or None."""
+        try:
+            return cast("R | None", self._held[key])
+        except KeyError:
+            pass
+        value = self.rows.get(kind.table, key)
+        row = None if value is None else self._read(kind, value)
+        self._held[key] = row
+        return row
+
+    def save(self, kind: Kind[R], key: bytes, row: R) -> None:
+        """`row` is what this key holds from now on; it may still be changed in place until `flush`."""
+        self._held[key] = row
+        self._saved[key] = kind
+
+    def drop(self, kind: Kind[R], key: bytes) -> None:
+        self._held[key] = None
+        self._saved[key] = kind
+
+    def scan(self, kind: Kind[R], start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, R]]:
+        """The rows of a kind with `start <= key < end`, in key order or in the opposite one, as they were when the scan began."""
+        self._flush_kind(kind)
+        for key, value in list(self.rows.scan(kind.table, start, end, reverse)):
+            row = self._held.get(key)
+            if row is None:
+                row = self._held[key] = self._read(kind, value)
+            yield key, row
+
+    def flush(self) -> None:
+        for key, kind in self._saved.items():
+            self._write(kind, key)
+        self._saved.clear()
+
+    def close(self) -> None:
+        """Flush and forget: the next read decodes anew."""
+        self.flush()
+        self._held.clear()
+
+    def _flush_kind(self, kind: Kind[Any]) -> None:
+        for key in [key for key, of in self._saved.items() if of is kind]:
+            self._write(kind, key)
+            del self._saved[key]
+
+    def _write(self, kind: Kind[Any], key: bytes) -> None:
+        row = self._held[key]
+        if row is None:
+            self.rows.delete(kind.table, key)
+        else:
+            self.rows.put(kind.table, key, VERSION + _encode(row))
+
+    def _read(self, kind: Kind[R], value: bytes) -> R:
+        if value[:1] > VERSION:
+            raise RowUnreadable(f"a row of version {value[0]}: written by a newer SeatStream; upgrade this worker")
+        return kind.decode(memoryview(value)[1:])
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def number_key(number: int) -> bytes:
+    """Four bytes, in order."""
+    return number.to_bytes(4, "big")
+
+
+def instant_key(at: Instant) -> bytes:
+    """Eight bytes, in order, for instants before the epoch too."""
+    return (at + (1 << 63)).to_bytes(8, "big")
+
+
+def instant_of(key: bytes) -> Instant:
+    return int.from_bytes(key, "big") - (1 << 63)
+
+
+def text_key(text: str) -> bytes:
+    """In order of code points, and no text's key is the beginning of another's."""
+    return text.encode().replace(b"\0", b"\0\xff") + b"\0\1"
+
+
+def text_of(key: bytes) -> str:
+    """The text whose `text_key` is the whole of `key`."""
+    return key[:-2].replace(b"\0\xff", b"\0").decode()
+
+
+def after(prefix: bytes) -> bytes:
+    """The first key after all that begin with `prefix`."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1])
