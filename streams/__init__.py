@@ -1,0 +1,1 @@
+"""The motion: topics in, outcomes out."""
