@@ -1,0 +1,65 @@
+# Needs make and Python 3.11 or later with its venv module; everything else is brought into .venv.
+.DEFAULT_GOAL := help
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell $(name) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+BIN := .venv/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: help setup demo broker test check check-long bench lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/ready-to-develop  ## an environment in .venv, each package checked against its hash
+
+demo: .venv/ready-to-run  ## a company's seats and credits, live through a real Kafka, until Ctrl-C
+	@$(BIN)/python -m streams demo
+
+broker: .venv/ready-to-run  ## only the embedded Kafka, on port 9092
+	@$(BIN)/python -m streams broker
+
+# One run of pytest: its order is quick tests first, then those that need the broker.
+test: lint  ## everything that must hold before a change lands: lint, types, imports, all tests
+	@$(BIN)/python -m pytest -q
+
+check: lint  ## the same without a broker, for while you write
+	@$(BIN)/python -m pytest -q -m "not broker"
+
+check-long: .venv/ready-to-develop  ## random histories against the naive model, for as long as you let it; resumes
+	@$(BIN)/python -m tests.long
+
+bench: .venv/ready-to-develop  ## what we measure, as tables
+	@$(BIN)/python -m bench.ledger
+	@$(BIN)/python -m bench.stream
+
+lock: .venv/ready-to-develop  ## new locks from pyproject.toml: newest versions with hashes, without addresses
+	@$(BIN)/python -m uv $(COMPILE) --extra build --upgrade -o requirements.lock >/dev/null
+	@$(BIN)/python -m uv $(COMPILE) --all-extras -c requirements.lock --upgrade -o requirements-dev.lock >/dev/null
+
+clean:  ## away with .venv and what the tools left
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+.PHONY: lint
+lint: .venv/ready-to-develop
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary .
+	@$(BIN)/lint-imports --no-timing >.venv/imports.log || { cat .venv/imports.log; exit 1; }
+
+COMPILE = pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate --quiet
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "SeatStream needs Python 3.11 or later with its venv module" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/ready-to-run: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Bringing what SeatStream needs into .venv; this is done once"
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+.venv/ready-to-develop: requirements-dev.lock | .venv/ready-to-run
+	@echo "Bringing the tools for its developers"
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
