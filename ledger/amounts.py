@@ -3,6 +3,7 @@
 An `Amount` counts billionths of a credit: "1.25" is 1_250_000_000. No binary float is ever involved.
 """
 
+from re import compile
 from typing import Literal, TypeAlias
 
 Amount: TypeAlias = int
@@ -13,6 +14,9 @@ UNIT: Amount = 10**DIGITS
 LIMIT: Amount = 10**15 * UNIT
 
 RoundingMethod = Literal["half_up", "floor", "ceiling"]
+
+_LIMIT_DIGITS = 15 + DIGITS
+_NUMBER = compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 
 
 class AmountError(ValueError):
@@ -32,43 +36,38 @@ def parse(text: str) -> Amount:
     sign, digits = (-1, text[1:]) if text[:1] == "-" else (1, text)
     whole, _, fraction = digits.partition(".")
     if not (whole.isascii() and whole.isdigit() and len(whole) <= 30) or not (
-        fraction == "" and "." not in digits or fraction.isascii() and fraction.isdigit()
+        (fraction == "" and "." not in digits) or (fraction.isascii() and fraction.isdigit())
     ):
-        return _parse_exponent(text)
+        return _parse_at_length(text)
     if len(fraction) > DIGITS:
         if fraction[DIGITS:].strip("0"):
             raise AmountError("amount_too_fine", f"{text[:40]} has more than {DIGITS} decimals")
         fraction = fraction[:DIGITS]
-    amount = sign * int(whole + fraction + "000000000"[len(fraction):])
+    amount = sign * int(whole + fraction + "000000000"[len(fraction) :])
     if not -LIMIT < amount < LIMIT:
         raise AmountError("amount_out_of_range", f"{text[:40]} is not below 10^15")
     return amount
 
 
-def _parse_exponent(text: str) -> Amount:
-    """JSON also writes numbers as 1.5e3; anything else is no number."""
-    mantissa, e, exponent = text.replace("E", "e").partition("e")
-    try:
-        if not e or not exponent.lstrip("+-").isdigit() or not exponent.isascii() or len(mantissa) > 60:
-            raise ValueError
-        shift = int(exponent) if len(exponent) <= 4 else 10_000 * (-1 if exponent[0] == "-" else 1)
-        sign, digits = ("-", mantissa[1:]) if mantissa[:1] == "-" else ("", mantissa)
-        whole, _, fraction = digits.partition(".")
-        if not (whole + fraction).isdigit() or not (whole + fraction).isascii() or not whole:
-            raise ValueError
-    except ValueError:
-        raise AmountError("wrong_type", f"{text[:40]!r} is not a decimal number") from None
-    number = (whole + fraction).lstrip("0")
-    if not number:
+def _parse_at_length(text: str) -> Amount:
+    """Any JSON number: an exponent, or more digits than the short way looks at; anything else is no number."""
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        raise AmountError("wrong_type", f"{text[:40]!r} is not a decimal number")
+    sign, whole, fraction, exponent = found.groups(default="")
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
         return 0
-    point = len(number) - len(fraction) + shift
-    if point > 30:
-        raise AmountError("amount_out_of_range", f"{text[:40]} is not below 10^15")
-    if point < -60:
+    significant = digits.rstrip("0")
+    # Beyond eleven digits an exponent is out of every range, whatever it says exactly.
+    power = exponent.lstrip("+-").lstrip("0")[:11] or "0"
+    shift = -int(power) if exponent[:1] == "-" else int(power)
+    zeros = shift - len(fraction) + DIGITS + len(digits) - len(significant)
+    if zeros < 0:
         raise AmountError("amount_too_fine", f"{text[:40]} has more than {DIGITS} decimals")
-    if point <= 0:
-        return parse(f"{sign}0.{'0' * -point}{number}")
-    return parse(sign + (number[:point].ljust(point, "0") + "." + (number[point:] or "0")))
+    if len(significant) + zeros > _LIMIT_DIGITS:
+        raise AmountError("amount_out_of_range", f"{text[:40]} is not below 10^15")
+    return int(f"{sign}{significant}") * int(10**zeros)
 
 
 def text(amount: Amount) -> str:
@@ -80,9 +79,11 @@ def text(amount: Amount) -> str:
     return f"{sign}{whole}.{fraction:09d}".rstrip("0")
 
 
-def share(amount: Amount, covered: int, whole: int, method: RoundingMethod = "half_up", decimals: int = DIGITS) -> Amount:
+def share(
+    amount: Amount, covered: int, whole: int, method: RoundingMethod = "half_up", decimals: int = DIGITS
+) -> Amount:
     """`amount x covered / whole`, rounded once to `decimals` digits (-5 to 9) as `method` says (L10)."""
-    grain = 10 ** (DIGITS - decimals)
+    grain: int = 10 ** (DIGITS - decimals)
     numerator, denominator = amount * covered, whole * grain
     if method == "floor":
         return numerator // denominator * grain

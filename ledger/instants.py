@@ -4,7 +4,7 @@ An `Instant` is a whole number of microseconds since 1970-01-01T00:00:00Z. `FORE
 `ORIGIN` before every one.
 """
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from re import compile
 from typing import Literal, TypeAlias
 
@@ -22,7 +22,12 @@ ORIGIN: Instant = -(2**62)
 FOREVER: Instant = 2**62
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TEXT = compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)")
+_FIRST: Instant = -62_135_596_800 * SECOND  # 0001-01-01T00:00:00Z
+_LAST: Instant = 253_402_300_800 * SECOND - 1  # 9999-12-31T23:59:59.999999Z
+_TEXT = compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:\.([0-9]+))?"
+    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
 
 
 class InstantError(ValueError):
@@ -30,7 +35,10 @@ class InstantError(ValueError):
 
 
 def instant(text: str) -> Instant:
-    """RFC 3339 with an offset; digits beyond the microsecond are dropped. Raises `InstantError`."""
+    """RFC 3339 with an offset, years 0001 to 9999 in UTC; digits beyond the microsecond are dropped.
+
+    Raises `InstantError`.
+    """
     found = _TEXT.fullmatch(text)
     if found is None:
         raise InstantError(f"{text[:40]!r} is not an RFC 3339 instant with an offset")
@@ -39,7 +47,10 @@ def instant(text: str) -> Instant:
         at = datetime.fromisoformat(f"{date}T{clock}{'+00:00' if offset in 'Zz' else offset}")
     except ValueError:
         raise InstantError(f"{text[:40]!r} is not an RFC 3339 instant with an offset") from None
-    return of(at) + int((fraction or "0")[:6].ljust(6, "0"))
+    found_at = of(at) + int((fraction or "0")[:6].ljust(6, "0"))
+    if not _FIRST <= found_at <= _LAST:
+        raise InstantError(f"{text[:40]!r} lies outside the years 0001 to 9999 in UTC")
+    return found_at
 
 
 def of(at: datetime) -> Instant:
@@ -82,7 +93,7 @@ class Every(msgspec.Struct, frozen=True, array_like=True):
 
 
 _FIXED = {"hour": HOUR, "day": DAY, "week": 7 * DAY}
-_DURATION = compile(r"P(?:(\d{1,6})([DWMY])|T(\d{1,6})([HMS]))")
+_DURATION = compile(r"P(?:([0-9]{1,6})([DWMY])|T([0-9]{1,6})([HMS]))")
 _UNITS = {"D": "day", "W": "week", "M": "month", "Y": "year"}
 
 
@@ -128,7 +139,7 @@ def _add_months(anchor: Instant, months: int) -> Instant:
     if not 1 <= year <= 9999:
         return FOREVER if year > 9999 else ORIGIN
     day = min(base.day, _days_in_month(year, month0 + 1))
-    return of(datetime(year, month0 + 1, day, base.hour, base.minute, base.second, tzinfo=timezone.utc)) + micros
+    return of(datetime(year, month0 + 1, day, base.hour, base.minute, base.second, tzinfo=UTC)) + micros
 
 
 def _days_in_month(year: int, month: int) -> int:
