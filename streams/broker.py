@@ -138,7 +138,7 @@ class Broker:
         ports = self._ports()
         controllers = _free_ports(self._count, besides=ports)
         data = self._data_dir()
-        cluster_id = _cluster_id(data, self._count)
+        cluster = cluster_id(data, self._count)
         voters = ",".join(f"{number}@{HOST}:{port}" for number, port in enumerate(controllers, start=1))
         command = [java, "-cp", os.pathsep.join(map(str, jars))]
         nodes = {}
@@ -147,7 +147,7 @@ class Broker:
             node.configure(_properties(node, controller, voters, self._count))
             nodes[number] = node
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda node: node.format(cluster_id), nodes.values()))
+            list(pool.map(lambda node: node.format(cluster), nodes.values()))
         return nodes
 
     def _ports(self) -> list[int]:
@@ -155,15 +155,22 @@ class Broker:
             return _free_ports(self._count)
         ports = list(range(self._port, self._port + self._count))
         for port in ports:
-            if not _is_free(port):
+            problem = _problem_with(port)
+            if problem is not None:
                 raise BrokerError(
-                    f"port {port} on {HOST} is taken: stop what listens there, or choose another one with --port"
+                    f"port {port} on {HOST} can't be used ({problem}):"
+                    " stop what listens there, or choose another one with --port"
                 )
         return ports
 
     def _data_dir(self) -> Path:
         if self._data is not None:
-            self._data.mkdir(parents=True, exist_ok=True)
+            try:
+                self._data.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise BrokerError(
+                    f"{self._data} can't hold the data ({error.strerror}): name another with --data"
+                ) from error
             return self._data.resolve()
         self._temporary = tempfile.TemporaryDirectory(prefix="seatstream-broker-", ignore_cleanup_errors=True)
         return Path(self._temporary.name)
@@ -307,7 +314,7 @@ def _properties(node: _Node, controller_port: int, voters: str, nodes: int) -> d
     }
 
 
-def _cluster_id(data: Path, nodes: int) -> str:
+def cluster_id(data: Path, nodes: int) -> str:
     """The id of the cluster that lives in this directory; a new one in an empty directory."""
     path = data / "cluster.json"
     if path.exists():
@@ -317,9 +324,11 @@ def _cluster_id(data: Path, nodes: int) -> str:
         return str(known["id"])
     if any(data.iterdir()):
         raise BrokerError(f"{data} is not empty and holds no broker: name an empty directory with --data")
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    path.write_text(json.dumps({"id": cluster_id, "nodes": nodes, "kafka": KAFKA_VERSION}))
-    return cluster_id
+    random_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # One id in 64 would begin with a dash, and Kafka's tool would take it for an option.
+    new_id = f"S{random_id[1:]}"
+    path.write_text(json.dumps({"id": new_id, "nodes": nodes, "kafka": KAFKA_VERSION}))
+    return new_id
 
 
 def _java() -> str:
@@ -356,21 +365,21 @@ def _brokers_seen_by(port: int) -> int:
 
 def _free_ports(count: int, besides: Sequence[int] = ()) -> list[int]:
     candidates = (port for port in random.sample(PORTS, len(PORTS)) if port not in besides)
-    ports = list(islice(filter(_is_free, candidates), count))
+    ports = list(islice((port for port in candidates if _problem_with(port) is None), count))
     if len(ports) < count:
         raise BrokerError(f"fewer than {count} ports between {PORTS.start} and {PORTS.stop} are free")
     return ports
 
 
-def _is_free(port: int) -> bool:
+def _problem_with(port: int) -> str | None:
     with socket.socket() as probe:
         # As Kafka itself does: connections of a broker that has just ended don't count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+        except (OSError, OverflowError) as error:
+            return str(error)
+    return None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
