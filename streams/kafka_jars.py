@@ -29,7 +29,7 @@ Advance = Callable[[int], None]
 ShowDownload = Callable[[str, int], AbstractContextManager[Advance]]
 
 
-class JarsMissingError(Exception):
+class JarsMissing(Exception):
     """Kafka's jars are not all here, and could not be brought."""
 
 
@@ -94,7 +94,7 @@ def _bring(jars: list[Jar], folder: Path) -> None:
                 for jar, path in zip(jars, pool.map(lambda jar: _download(maven, jar), jars), strict=True):
                     path.replace(folder / jar.file_name)
     except OSError as error:  # also what the HTTP client raises
-        raise JarsMissingError(
+        raise JarsMissing(
             f"Kafka {KAFKA_VERSION} could not be downloaded ({error.__class__.__name__}: {error})."
             " It is needed once: see that Maven Central can be reached, or name a mirror as `central` under"
             " [repositories] in jgo's settings (~/.config/jgo.conf), or bring the jars that"

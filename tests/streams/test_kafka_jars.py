@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from streams import kafka_jars
-from streams.kafka_jars import Jar, JarsMissingError, class_path, read_lock
+from streams.kafka_jars import Jar, JarsMissing, class_path, read_lock
 
 CONTENT = b"a jar"
 JAR = Jar("org.example", "kafka", "1.0", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
@@ -69,7 +69,7 @@ def test_a_download_that_breaks_off_is_tried_again(folder: Path, monkeypatch: py
 def test_another_file_than_the_locked_one_is_never_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served(monkeypatch, b"forged", b"forged", b"forged")
 
-    with pytest.raises(JarsMissingError, match=r"kafka-1\.0\.jar is not the file that the lock names"):
+    with pytest.raises(JarsMissing, match=r"kafka-1\.0\.jar is not the file that the lock names"):
         class_path()
     assert list(folder.iterdir()) == []
 
@@ -77,5 +77,5 @@ def test_another_file_than_the_locked_one_is_never_used(folder: Path, monkeypatc
 def test_a_machine_without_network_is_told_what_would_help(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served(monkeypatch, *[OSError("no route to host")] * 3)
 
-    with pytest.raises(JarsMissingError, match=r"no route to host.*mirror.*kafka\.lock lists into"):
+    with pytest.raises(JarsMissing, match=r"no route to host.*mirror.*kafka\.lock lists into"):
         class_path()
