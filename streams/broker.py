@@ -37,17 +37,24 @@ MAX_NODES = 3
 # a client that retries must not be given the node's own port.
 PORTS = range(20000, 32000)
 
-# Runs the Java process and outlives nobody: when the pipe from us closes, however we ended, Java is killed.
-# It shares Java's process group, so it must let the group's SIGTERM pass to wait for an orderly end.
+# Runs the Java process and outlives nobody: when the pipe from us closes, however we ended, Java is killed
+# and what was only temporary removed. It shares Java's process group, and lets the group's SIGTERM pass
+# to wait for an orderly end.
 GUARD = """
-import signal, subprocess, sys, threading
+import shutil, signal, subprocess, sys, threading
+temporary, *command = sys.argv[1:]
 signal.signal(signal.SIGTERM, lambda *_: None)
-java = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+java = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+left_alone = threading.Event()
 def follow():
     sys.stdin.buffer.read()
+    left_alone.set()
     java.kill()
 threading.Thread(target=follow, daemon=True).start()
-sys.exit(java.wait())
+code = java.wait()
+if temporary and left_alone.is_set():
+    shutil.rmtree(temporary, ignore_errors=True)
+sys.exit(code)
 """
 
 
@@ -95,10 +102,14 @@ class Broker:
             raise
 
     def stop(self) -> None:
-        """Ends every node in order, with all its data on disk; does nothing if none runs."""
-        # Together: the last ones of a quorum can't leave in order once the first are gone.
+        """Ends every node, with all that is to be kept on disk; does nothing if none runs."""
+        # All at once: the last of a quorum would wait for those that have left already.
+        # Where the data goes anyway there is nothing to bring in order first.
         for node in self._nodes.values():
-            node.ask_to_stop()
+            if self._data is None:
+                node.kill()
+            else:
+                node.ask_to_stop()
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for node in self._nodes.values():
             node.wait(deadline)
@@ -141,9 +152,10 @@ class Broker:
         cluster = cluster_id(data, self._count)
         voters = ",".join(f"{number}@{HOST}:{port}" for number, port in enumerate(controllers, start=1))
         command = [java, "-cp", os.pathsep.join(map(str, jars))]
+        temporary = "" if self._temporary is None else self._temporary.name
         nodes = {}
         for number, (port, controller) in enumerate(zip(ports, controllers, strict=True), start=1):
-            node = _Node(number, port, data / f"node-{number}", command)
+            node = _Node(number, port, data / f"node-{number}", command, temporary)
             node.configure(_properties(node, controller, voters, self._count))
             nodes[number] = node
         with ThreadPoolExecutor() as pool:
@@ -189,12 +201,16 @@ class Broker:
 
 @dataclass(slots=True)
 class _Node:
-    """One Kafka process with its own directory; it comes and goes, its port and its data stay."""
+    """One Kafka process with its own directory; it comes and goes, its port and its data stay.
+
+    `temporary` names what goes with us where we are killed, or nothing.
+    """
 
     number: int
     port: int
     directory: Path
     java: list[str]
+    temporary: str
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -234,7 +250,7 @@ class _Node:
         kafka = [*self.java, *jvm, "kafka.Kafka", str(self.directory / "server.properties")]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", GUARD, *kafka],
+                [sys.executable, "-I", "-S", "-c", GUARD, self.temporary, *kafka],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
