@@ -1,0 +1,139 @@
+"""Facts of `credit-burn`, the hot topic: one way that is quick, and one that explains.
+
+The quick way takes the flat form as nearly every burn has it, and gives up (None) at anything else; then the other way
+reads the message and says what is wrong, if anything is. Both read the same fact from the same bytes.
+"""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+from ledger import amounts, instants
+from ledger.amounts import Amount
+from ledger.facts import CREDITS, SEAT_ID, BurnVoided, CreditBurn
+from ledger.instants import SECOND, Instant
+from wire.fields import DEPTH_MOST, ID_LENGTH, IDENTITY_LENGTH, NAME_LENGTH, Common, Fields
+
+TYPES: Final = ("credit.burned", "burn.voided")
+
+#: What the short ways remember, each; then they forget it all and begin again.
+REMEMBERED = 10_000
+#: Beyond this a message is rare enough for the other way.
+QUICK_BYTES = 4_096
+
+
+def credit_burn(fields: Fields, common: Common, data: bytes) -> CreditBurn | BurnVoided:
+    """A burn, or one taken back; `data` is the JSON object that holds the fact's own fields."""
+    if fields.maybe_choice("type", TYPES) == "burn.voided":
+        return BurnVoided(**common, burn_id=fields.text("burn_id", IDENTITY_LENGTH))
+    properties = fields.object("properties")
+    return CreditBurn(
+        **common,
+        contract_id=fields.maybe_text("contract_id"),
+        seat_id=fields.maybe_text("seat_id"),
+        seat_group_key=fields.maybe_text("seat_group_key") or SEAT_ID,
+        credit_type=fields.maybe_text("credit_type") or CREDITS,
+        amount=fields.amount("amount", least=1),
+        properties=None if properties is None else _properties_of(data).properties,
+    )
+
+
+def quick_burn(value: bytes) -> CreditBurn | None:
+    """The burn that these bytes say, or None where a longer look is needed."""
+    size = len(value)
+    if size > 2 * DEPTH_MOST and (size > QUICK_BYTES or value.count(b"{") + value.count(b"[") > DEPTH_MOST):
+        return None
+    try:
+        if not value.isascii():
+            # What is skipped or kept raw, the decoder does not look at.
+            value.decode()
+        burn = _decode(value)
+        properties = burn.properties
+        if properties is not None and bytes(properties)[:1] != b"{":
+            return None
+        return CreditBurn(
+            id=burn.id,
+            customer_id=burn.customer_id,
+            time=_instant(burn.time),
+            on_unknown=burn.on_unknown or "wait",
+            contract_id=burn.contract_id,
+            seat_id=burn.seat_id,
+            seat_group_key=burn.seat_group_key or SEAT_ID,
+            credit_type=burn.credit_type or CREDITS,
+            amount=_amount(bytes(burn.amount)),
+            properties=properties,
+        )
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+_Id = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH)]
+_Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH)]
+
+
+class _Burn(msgspec.Struct, gc=False):
+    id: _Id
+    customer_id: _Name
+    time: str
+    #: As it was sent, with its quotes if it has any: no number passes through a float.
+    amount: Raw
+    contract_id: _Name | None = None
+    seat_id: _Name | None = None
+    seat_group_key: _Name | None = None
+    credit_type: _Name | None = None
+    properties: Raw | None = None
+    on_unknown: Literal["wait", "refuse"] | None = None
+    type: Literal["credit.burned"] | None = None
+    #: A CloudEvent takes the other way.
+    specversion: None = None
+
+
+class _Properties(msgspec.Struct):
+    properties: Raw
+
+
+_decode: Final = msgspec.json.Decoder(_Burn).decode
+_properties_of: Final = msgspec.json.Decoder(_Properties).decode
+
+_amounts: Final[dict[bytes, Amount]] = {}
+_minutes: Final[dict[str, Instant]] = {}
+_seconds: Final[dict[str, Instant]] = {f"{second:02d}Z": second * SECOND for second in range(60)}
+
+
+def _amount(said: bytes) -> Amount:
+    """Amounts repeat (a price a call, a thousand tokens), so those seen last are remembered by their text."""
+    found = _amounts.get(said)
+    if found is not None:
+        return found
+    text = said.decode()
+    amount = amounts.parse(text[1:-1] if text[:1] == '"' else text)
+    if amount <= 0:
+        raise ValueError("a burn is above 0")
+    if len(_amounts) >= REMEMBERED:
+        _amounts.clear()
+    _amounts[said] = amount
+    return amount
+
+
+def _instant(said: str) -> Instant:
+    """Burns of one minute come together, so minutes are remembered by their text; the rest is seconds in UTC."""
+    minute = _minutes.get(said[:17])
+    if minute is None:
+        minute = _minute(said)
+    second = _seconds.get(said[17:])
+    if second is not None:
+        return minute + second
+    whole, point, digits = said[17:19], said[19:20], said[20:-1]
+    if point != "." or said[-1] != "Z" or not (digits.isdigit() and whole.isdigit() and said.isascii()) or whole > "59":
+        return instants.instant(said)
+    return minute + int(whole) * SECOND + int(digits[:6].ljust(6, "0"))
+
+
+def _minute(said: str) -> Instant:
+    """The minute of an instant in UTC that is written the usual way."""
+    start = instants.instant(f"{said[:17]}00Z")
+    if len(_minutes) >= REMEMBERED:
+        _minutes.clear()
+    _minutes[said[:17]] = start
+    return start
