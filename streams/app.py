@@ -1,0 +1,86 @@
+"""The app: Faust with the batch path, the tables and one agent; what it folds comes from outside."""
+
+from typing import Any, cast
+
+import faust
+from faust.types.auth import CredentialsT
+
+from streams.batches import ChunkConsumer, ChunkSchema, ChunkTransport
+from streams.fold import Fold
+from streams.hands import Hands
+from streams.intake import MOST_RECORDS, Intake
+from streams.settings import Settings
+from streams.transactions import CHANGELOGS
+from tables.faust_tables import RowTable, RowTableManager
+from tables.shard import TABLES, Shards
+from tables.store import Memory
+from wire.topics import INPUTS, Topics
+
+
+class App(faust.App):
+    """A Faust app that also knows its topics, its rows and its hands."""
+
+    topics_of: Topics
+    shards: Shards
+    hands: Hands
+
+
+def create(
+    settings: Settings, topics: Topics, fold: Fold, *, most_records: int = MOST_RECORDS, web: bool = True
+) -> App:
+    """An app that folds all partitions that the group gives it. `topics` are those that `wire.topics.ensure` found."""
+    kafka = settings.kafka()
+    app = App(
+        settings.group,
+        broker=";".join(f"kafka://{server}" for server in settings.broker),
+        broker_credentials=_credentials(kafka),
+        broker_session_timeout=settings.session_ms / 1000,
+        broker_heartbeat_interval=min(3.0, settings.session_ms / 5000),
+        datadir=str(settings.data),
+        topic_partitions=topics.partitions,
+        topic_disable_leader=True,
+        # All topics exist before the app starts (wire/topics.py).
+        topic_allow_declare=False,
+        TableManager=RowTableManager,
+        stream_buffer_maxsize=16,
+        stream_wait_empty=True,
+        stream_recovery_delay=0.0,
+        web_enabled=web,
+        web_bind=settings.web_host,
+        web_host=settings.web_host,
+        web_port=settings.web_port,
+        autodiscover=False,
+    )
+    intake = Intake(most_records)
+    directory = settings.data / (topics.cluster or "tables") / settings.group
+    shards = Shards(directory, Memory())
+    hands = Hands(fold, topics=topics, group=settings.group, kafka=kafka, shards=shards, intake=intake)
+    app.transport = ChunkTransport(app, topics=topics, kafka=kafka, intake=intake, settle=hands.settle)
+    for table in TABLES:
+        app.tables.add(RowTable(app, table, shards, topics.name(CHANGELOGS[table]), topics.partitions))
+    cast(RowTableManager, app.tables).adopt = hands.adopt
+    hands.consumer = lambda: cast(ChunkConsumer, app.consumer)
+    app.topics_of, app.shards, app.hands = topics, shards, hands
+
+    facts = app.topic(*map(topics.name, INPUTS), schema=ChunkSchema(), partitions=topics.partitions)
+
+    @app.agent(facts, name="fold")
+    async def fold_chunks(stream: Any) -> None:
+        async for event in stream.noack().events():
+            hands.take(event.value, event.ack)
+
+    return app
+
+
+def _credentials(kafka: dict[str, Any]) -> CredentialsT | None:
+    """The same for the one producer that Faust makes by itself."""
+    if kafka["security_protocol"].startswith("SASL"):
+        return faust.SASLCredentials(
+            mechanism=kafka["sasl_mechanism"],
+            username=kafka["sasl_plain_username"],
+            password=kafka["sasl_plain_password"],
+            ssl_context=kafka.get("ssl_context"),
+        )
+    if kafka["security_protocol"] == "SSL":
+        return faust.SSLCredentials(kafka["ssl_context"])
+    return None

@@ -1,0 +1,236 @@
+"""The batch path through Faust: one event a chunk, and nothing about credits.
+
+Faust's consumer hands out one message for each record, and that path is what a record costs. Its own extension points
+let it hand out one message for each chunk of a partition instead: a `Transport` with a `Consumer` whose `getmany`
+yields chunks, and a `Schema` that hands them through undecoded.
+
+Offsets are committed by the transaction of each chunk (streams/transactions.py), so this consumer never commits: an
+acknowledgement here only says that the chunk is done with.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, cast
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+from faust.serializers.schemas import Schema
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage, EventT, Message
+from mode import Service
+
+from streams.fold import Record
+from streams.intake import Chunk, Fetched, Intake, Source
+from wire.topics import INPUTS, Topics
+
+#: How long a fetch waits for records; a seek waits for a fetch.
+FETCH_S = 0.25
+#: The same while records wait for news of another input.
+UNSURE_S = 0.02
+
+
+class ChunkSchema(Schema[Any, Any]):
+    """Hands a chunk through as it is."""
+
+    def compile(self, app: Any, **options: Any) -> Callable[..., Awaitable[EventT[Any]]]:
+        create_event = app.create_event
+
+        async def decode(message: Message, *, propagate: bool = False) -> EventT[Any]:
+            return cast("EventT[Any]", create_event(message.key, message.value, None, message))
+
+        return decode
+
+
+class ChunkThread(driver.AIOKafkaConsumerThread):
+    """The consumer's own thread: heartbeats go on while the fold computes."""
+
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        conf = self.app.conf
+        self._assignor = self.app.assignor
+        return AIOKafkaConsumer(
+            **cast(ChunkTransport, transport).kafka,
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            partition_assignment_strategy=[self._assignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=4 << 20,
+            fetch_max_bytes=32 << 20,
+            # A fetch for idle topics is answered late; until then their node takes no other.
+            fetch_max_wait_ms=100,
+            check_crcs=False,
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            # Chunks are fetched all the time; what is slow is seen in the lag.
+            max_poll_interval_ms=86_400_000,
+        )
+
+    async def fetch(
+        self, topics: Topics, wanted: Iterable[Source], opened: Iterable[Source], unsure: Iterable[Source]
+    ) -> Fetched:
+        return cast(Fetched, await self.call_thread(self._fetch, topics, set(wanted), set(opened), set(unsure)))
+
+    async def _fetch(self, topics: Topics, wanted: set[Source], opened: set[Source], unsure: set[Source]) -> Fetched:
+        consumer = self._ensure_consumer()
+        name = {kind: topics.name(kind) for kind in INPUTS}
+        partitions = {TopicPartition(name[kind], partition) for kind, partition in wanted}
+        found = await self._fetch_records(consumer, partitions, timeout=UNSURE_S if unsure else FETCH_S)
+        records = {(topics.kind(tp.topic), tp.partition): _records(topics.kind(tp.topic), found[tp]) for tp in found}
+        # The look begins after the records have come: what was appended before them lies before these ends.
+        arrived = {partition for _, partition in records}
+        looked = {source for source in opened if source[1] in arrived} | unsure
+        ends = await consumer.end_offsets([TopicPartition(name[kind], partition) for kind, partition in looked])
+        return Fetched(
+            records,
+            {
+                (kind, partition): await consumer.position(TopicPartition(name[kind], partition))
+                for kind, partition in opened
+            },
+            {(topics.kind(tp.topic), tp.partition): end for tp, end in ends.items()},
+        )
+
+    async def rejoin(self) -> None:
+        """Asks the group for a new assignment."""
+        await self.call_thread(self._rejoin)
+
+    async def _rejoin(self) -> None:
+        self._ensure_consumer()._coordinator.request_rejoin()
+
+
+def _records(kind: str, found: Iterable[Any]) -> list[Record]:
+    return [Record(kind, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers) for r in found]
+
+
+class ChunkConsumer(driver.Consumer):
+    """Fetches for all partitions, hands out chunks for those whose hand is free."""
+
+    _thread: ChunkThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        transport = cast(ChunkTransport, self.transport)
+        self.topics = transport.topics
+        self.intake = transport.intake
+        self._settle = transport.settle
+        # Held by each fetch and by each seek. A fetch that were in flight during a seek would bring records from before
+        # it, and those after them would be lost for good.
+        self._fetching = asyncio.Lock()
+
+    def _new_consumer_thread(self) -> ChunkThread:
+        return ChunkThread(self, loop=self.loop, beacon=self.beacon)
+
+    @Service.task
+    async def _fetch_always(self) -> None:
+        while not self.should_stop:
+            wanted = self.intake.wanted() if self.flow_active else set()
+            if not wanted:
+                await self.intake.room(FETCH_S)
+                continue
+            async with self._fetching:
+                epoch = self.intake.epoch
+                try:
+                    fetched = await self._thread.fetch(self.topics, wanted, self.intake.sources(), self.intake.unsure())
+                except ConsumerStoppedError:
+                    return
+                except (KafkaError, AssertionError) as error:
+                    # Partitions may be taken from us between two lines; the rebalance opens the intake anew.
+                    self.log.warning("fetch failed, trying again: %r", error)
+                    await asyncio.sleep(0.2)
+                    continue
+                if epoch == self.intake.epoch:
+                    self.intake.add(fetched)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
+        """Chunks for the hands that are free."""
+        if not self.flow_active:
+            await self.wait_first(self.can_resume_flow.wait(), timeout=timeout)
+            return
+        for chunk in await self.intake.chunks(timeout):
+            yield self._message(chunk)
+
+    def _message(self, chunk: Chunk) -> tuple[TP, Message]:
+        tp = TP(self.topics.name(INPUTS[-1]), chunk.partition)
+        last = chunk.records[-1]
+        message = ConsumerMessage(
+            tp.topic, tp.partition, last.offset, last.timestamp_ms / 1000, 1, None, None, cast(Any, chunk), None, 0, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+        # What Faust checks from record to record, the hand checks from chunk to chunk.
+        self._read_offset[tp] = None
+        return tp, message
+
+    def ack(self, message: Message) -> bool:
+        """Says that the chunk is done with; its offsets went with its transaction."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    async def wait_empty(self) -> None:
+        """Returns when no hand is in the middle of a chunk: what is begun is committed before partitions go."""
+        self.intake.close()
+        await self._settle()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self.intake.close()
+        await super().on_partitions_revoked(revoked)
+
+    async def start_at(self, cursors: Mapping[int, Mapping[str, int | None]]) -> Mapping[int, dict[str, int]]:
+        """Folds these partitions from these offsets on; None: from the first record that there is."""
+        async with self._fetching:
+            self.intake.close()
+            sources = {
+                TP(self.topics.name(kind), partition): offset
+                for partition, offsets in cursors.items()
+                for kind, offset in offsets.items()
+            }
+            firsts = await self.earliest_offsets(*sources) if sources else {}
+            starts = {}
+            for tp, offset in sources.items():
+                if offset is not None and offset < firsts[tp]:
+                    self.log.error(
+                        "%s-%d: records %d to %d were removed before they were folded; raise SEATSTREAM_HISTORY",
+                        tp.topic, tp.partition, offset, firsts[tp] - 1,
+                    )  # fmt: skip
+                starts[tp] = max(offset or 0, firsts[tp])
+            if starts:
+                await self._thread.seek_wait(starts)
+            opened = {
+                partition: {kind: starts[TP(self.topics.name(kind), partition)] for kind in offsets}
+                for partition, offsets in cursors.items()
+            }
+            self.intake.open(opened)
+            return opened
+
+    async def rejoin(self) -> None:
+        """Asks the group for a new assignment."""
+        await self._thread.rejoin()
+
+    async def perform_seek(self) -> None:
+        """Faust would seek to the group's offsets; where folding starts stands in the state (`start_at`)."""
+
+    async def verify_all_partitions_active(self) -> None:
+        """Faust would look for offsets that it committed itself."""
+
+
+class ChunkTransport(driver.Transport):
+    """Kafka for an app that folds in chunks."""
+
+    Consumer = ChunkConsumer
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        topics: Topics,
+        kafka: Mapping[str, Any],
+        intake: Intake,
+        settle: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(app.conf.broker_consumer, app)
+        self.topics = topics
+        self.kafka = kafka
+        self.intake = intake
+        self.settle = settle

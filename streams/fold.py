@@ -1,0 +1,43 @@
+"""What the motion knows of the fold: records and rows in, outputs out. What they mean is the fold's own affair."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tables.overlay import Overlay
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One message of an input topic, undecoded."""
+
+    kind: str  # "credit-burn" and so on: the topic without its prefix
+    partition: int
+    offset: int
+    timestamp_ms: int  # the broker's append time
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Output(msgspec.Struct, frozen=True, gc=False):
+    """One message to send with the transaction of its batch."""
+
+    kind: str  # an output topic, or an input topic for what is forwarded
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None  # None: the partition of the batch, where everything of its customers belongs
+
+
+class Fold(Protocol):
+    """Turns a batch into changed rows and outputs; the same batch over the same rows gives the same, always.
+
+    It is called once for each transaction. What it wrote to `rows` and what it yielded are committed together or not at
+    all, and then it is called again with the same records, in a batch that may be cut otherwise. A `None` among the
+    outputs says that this is a good moment to let others run. An exception stops the partition, loudly, and no other.
+    """
+
+    def __call__(self, partition: int, records: Sequence[Record], rows: Overlay) -> Iterable[Output | None]: ...

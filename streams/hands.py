@@ -1,0 +1,224 @@
+"""One hand for each partition: it folds a chunk, commits what follows from it, writes the rows down, and takes the next.
+
+The order is the promise: fold in memory, one transaction, then the disk. Whoever dies between two steps leaves rows that
+are older than the changelog, never newer, and the next owner reads the rest.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from streams.fold import Fold, Output
+from streams.intake import Chunk, Intake
+from streams.transactions import CHANGELOGS, Lost, Writer
+from tables.overlay import Overlay, Table
+from tables.restoring import restore
+from tables.shard import Shard, Shards
+from tables.store import CURSOR
+from wire.topics import INPUTS, Topics
+
+log = logging.getLogger(__name__)
+
+#: A fold lets others run after this long, when it says that it may.
+BREATH_S = 0.005
+#: How long a hand may take to finish its chunk when its partition goes. Cutting it short loses work, never facts.
+SETTLE_S = 30.0
+#: How long a lost partition waits for a rebalance to come by itself before it asks for one.
+REJOIN_S = 2.0
+
+Cursor = Mapping[str, int]
+
+
+class Consumer(Protocol):
+    """What the hands ask of the consumer (streams/batches.py)."""
+
+    async def start_at(self, cursors: Mapping[int, Mapping[str, int | None]]) -> Mapping[int, dict[str, int]]: ...
+    async def rejoin(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Hand:
+    """What is needed to fold one partition."""
+
+    shard: Shard
+    writer: Writer
+    cursor: dict[str, int]
+    task: asyncio.Task[None] | None = None
+    #: Why it stands still, where it does.
+    stopped: str | None = None
+
+
+class Hands:
+    """The hands of all partitions that this worker has."""
+
+    def __init__(
+        self, fold: Fold, *, topics: Topics, group: str, kafka: Mapping[str, Any], shards: Shards, intake: Intake
+    ) -> None:
+        self._fold = fold
+        self._topics = topics
+        self._group = group
+        self._kafka = kafka
+        self._shards = shards
+        self._intake = intake
+        self._hands: dict[int, Hand] = {}
+        self._writers: dict[int, Writer] = {}
+        self._adoption: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
+        # Set by whoever builds the app (streams/app.py): Faust makes its consumer later than we are made.
+        self.consumer: Callable[[], Consumer]
+        #: Called after a commit with the partition and its cursor, and when what a fold remembers of a partition beside
+        #: its rows is void.
+        self.on_committed: list[Callable[[int, Cursor], None]] = []
+        self.on_dropped: list[Callable[[int], None]] = []
+
+    # --- coming and going ---------------------------------------------------------------------------------------------
+
+    async def adopt(self, partitions: set[int]) -> bool:
+        """Takes these partitions over, whoever had them before; False where a newer assignment came in between."""
+        await self.settle()
+        self._adoption = asyncio.ensure_future(self._adopt(partitions))
+        try:
+            await asyncio.wait({self._adoption})
+        finally:
+            self._adoption.cancel()
+        if self._adoption.cancelled():
+            return False
+        self._adoption.result()
+        return True
+
+    async def _adopt(self, partitions: set[int]) -> None:
+        begun = time.monotonic()
+        shards = self._shards.keep(partitions)
+        self._writers = {
+            partition: Writer(partition, self._topics, self._group, self._kafka) for partition in partitions
+        }
+        # First the writers, then the look at the changelogs: between the two nobody else can write any more.
+        await asyncio.gather(*(writer.start() for writer in self._writers.values()))
+        changelogs: Mapping[Table, str] = {table: self._topics.name(kind) for table, kind in CHANGELOGS.items()}
+        rows = await restore(shards, changelogs, self._kafka)
+        kept = {shard.partition: _cursor(shard) for shard in shards}
+        cursors = await self.consumer().start_at(kept)
+        self._hands = {
+            shard.partition: Hand(shard, self._writers[shard.partition], cursors[shard.partition]) for shard in shards
+        }
+        for partition in partitions:
+            self._drop(partition)
+        log.info("folding partitions %s: %d rows restored, %.1f s", sorted(partitions), rows, time.monotonic() - begun)
+
+    async def settle(self) -> None:
+        """Ends all folding: what is begun is committed, and nothing more is written by this worker."""
+        if self._adoption is not None and not self._adoption.done():
+            self._adoption.cancel()
+            await asyncio.wait({self._adoption})
+        tasks = {hand.task for hand in self._hands.values() if hand.task is not None}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=SETTLE_S)
+            for task in late:
+                task.cancel()
+        self._hands = {}
+        writers, self._writers = self._writers, {}
+        await asyncio.gather(*(writer.stop() for writer in writers.values()))
+
+    def stopped(self) -> Mapping[int, str]:
+        """The partitions that stand still, and why."""
+        return {partition: hand.stopped for partition, hand in self._hands.items() if hand.stopped is not None}
+
+    def cursors(self) -> Mapping[int, Cursor]:
+        """How far each partition here is folded: for each input the next offset."""
+        return {partition: hand.cursor for partition, hand in self._hands.items()}
+
+    # --- a chunk ------------------------------------------------------------------------------------------------------
+
+    def take(self, chunk: Chunk, done: Callable[[], object]) -> None:
+        """Folds a chunk; `done` is called when nothing more will come of it."""
+        hand = self._hands.get(chunk.partition)
+        if hand is None or chunk.epoch != self._intake.epoch:
+            done()
+            return
+        hand.task = asyncio.ensure_future(self._work(hand, chunk))
+        hand.task.add_done_callback(lambda _: done())
+
+    async def _work(self, hand: Hand, chunk: Chunk) -> None:
+        rows = Overlay(hand.shard)
+        try:
+            _check_start(hand, chunk)
+            outputs = await self._outputs(chunk, rows)
+            cursor = hand.cursor | {kind: cut.stop for kind, cut in chunk.cuts.items()}
+            rows.put("state", CURSOR, orjson.dumps(cursor))
+            changes = rows.rows()
+            positions = await hand.writer.commit(chunk.cuts, changes, outputs)
+        except Lost as lost:
+            self._lose(hand, chunk.partition, lost)
+        except Exception as error:
+            # Folding these records again would end here again, and skipping them would make every later balance wrong.
+            self._stop(hand, chunk, error)
+        else:
+            hand.shard.commit(changes, positions, int(time.time() * 1000))
+            hand.cursor = cursor
+            for tell in self.on_committed:
+                tell(chunk.partition, cursor)
+            self._intake.free(chunk)
+
+    async def _outputs(self, chunk: Chunk, rows: Overlay) -> list[Output]:
+        outputs: list[Output] = []
+        breathed = time.monotonic()
+        for output in self._fold(chunk.partition, chunk.records, rows):
+            if output is not None:
+                outputs.append(output)
+            if time.monotonic() - breathed > BREATH_S:
+                await asyncio.sleep(0)
+                breathed = time.monotonic()
+        return outputs
+
+    # --- what goes wrong ----------------------------------------------------------------------------------------------
+
+    def _stop(self, hand: Hand, chunk: Chunk, error: Exception) -> None:
+        hand.stopped = f"{type(error).__name__}: {error}"
+        self._intake.drop(chunk.partition)
+        self._drop(chunk.partition)
+        where = ", ".join(
+            f"{self._topics.name(kind)}-{chunk.partition} {cut.start} to {cut.stop - 1}"
+            for kind, cut in sorted(chunk.cuts.items())
+        )
+        log.error(
+            "partition %d stands still, the others go on: %s (while folding %s)",
+            chunk.partition, hand.stopped, where, exc_info=error,
+        )  # fmt: skip
+
+    def _lose(self, hand: Hand, partition: int, lost: Lost) -> None:
+        hand.stopped = str(lost)
+        self._intake.drop(partition)
+        self._drop(partition)
+        log.warning("%s; nothing was written, its next owner reads what is true", lost)
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._ask_again(self._intake.epoch))
+
+    async def _ask_again(self, epoch: int) -> None:
+        # Whoever was fenced because the group has a new owner learns it soon. Where no rebalance comes we are still the
+        # owner, as after a broker was gone for long, and a new assignment starts the partition afresh.
+        await asyncio.sleep(REJOIN_S)
+        if epoch == self._intake.epoch:
+            with suppress(Exception):
+                await self.consumer().rejoin()
+
+    def _drop(self, partition: int) -> None:
+        for forget in self.on_dropped:
+            forget(partition)
+
+
+def _check_start(hand: Hand, chunk: Chunk) -> None:
+    for kind, cut in chunk.cuts.items():
+        if cut.start != hand.cursor[kind]:
+            raise RuntimeError(f"{kind} was folded up to {hand.cursor[kind]}, but the next chunk starts at {cut.start}")
+
+
+def _cursor(shard: Shard) -> dict[str, int | None]:
+    kept = shard.get("state", CURSOR)
+    offsets: dict[str, int] = {} if kept is None else orjson.loads(kept)
+    return {kind: offsets.get(kind) for kind in INPUTS}

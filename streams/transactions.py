@@ -1,0 +1,129 @@
+"""One writer for each partition, one transaction for each chunk.
+
+The transactional id belongs to the partition, not to the worker. A new owner starts its writer before it looks at the
+end of the changelogs: from then on Kafka refuses whoever wrote here before, so a worker that was paused for too long
+is fenced instead of writing next to its successor, and what is read up to that end is all there will ever be.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from streams.fold import Headers, Output
+from streams.intake import Cut
+from tables.overlay import Changes, Table
+from wire.topics import OWN_MESSAGE_BYTES, Topics
+
+CHANGELOGS: Mapping[Table, str] = {"state": "state-changelog", "trail": "trail-changelog"}
+#: Below the limit of the topics (wire/topics.py), so that a batch of rows always fits.
+BATCH_BYTES = 1 << 20
+#: For headers and framing.
+ROOM_BYTES = 64 << 10
+
+
+class Lost(Exception):
+    """A transaction did not end in a commit that we know of; only a fresh look at the changelogs tells what is true."""
+
+
+class TooLarge(Exception):
+    """The fold made a message that no topic takes; making it again would not help."""
+
+
+class Writer:
+    """The only one who may write what follows from a partition's inputs."""
+
+    def __init__(self, partition: int, topics: Topics, group: str, kafka: Mapping[str, Any]) -> None:
+        self.partition = partition
+        self._topics = topics
+        self._group = group
+        self._producer = AIOKafkaProducer(
+            **kafka,
+            transactional_id=f"{group}-{partition}",
+            client_id=f"{group}-{partition}",
+            linger_ms=0,
+            # The coordinator still finishes the last transaction when the next one asks: a matter of milliseconds.
+            retry_backoff_ms=5,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=OWN_MESSAGE_BYTES,
+            # A paused worker must not hold up the readers of committed data for much longer than its own session.
+            transaction_timeout_ms=60_000,
+        )
+
+    async def start(self) -> None:
+        """From here on every earlier writer of this partition is refused, and its open transaction is over."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        # A fenced producer may refuse to stop in order; it has nothing left to say.
+        with suppress(Exception):
+            await asyncio.wait_for(self._producer.stop(), 5)
+
+    async def commit(self, cuts: Mapping[str, Cut], rows: Changes, outputs: Iterable[Output]) -> dict[Table, int]:
+        """One transaction with all that follows from these cuts; the next offset of each changelog that it wrote to.
+
+        Where the next chunk starts is among the rows, and that is what counts; the group's offsets say it again for
+        those who watch the lag from outside.
+        """
+        batches = _Batches(self._producer)
+        state, trail = (self._topics.name(CHANGELOGS[table]) for table in ("state", "trail"))
+        for key, value in rows["state"].items():
+            batches.add(state, self.partition, key, value)
+        for key, value in rows["trail"].items():
+            batches.add(trail, self.partition, key, value)
+        for output in outputs:
+            partition = self.partition if output.partition is None else output.partition
+            batches.add(self._topics.name(output.kind), partition, output.key, output.value, output.headers)
+        batches.add(self._topics.name("journal"), self.partition, b"%d" % self.partition, journal(cuts))
+        offsets = {TopicPartition(self._topics.name(kind), self.partition): cut.stop for kind, cut in cuts.items()}
+        try:
+            await self._producer.begin_transaction()
+            # One after the other: while the coordinator notes the one, it turns the other away.
+            ends = await batches.send()
+            await self._producer.send_offsets_to_transaction(offsets, self._group)
+            await self._producer.commit_transaction()
+        except Exception as error:
+            raise Lost(f"the transaction of partition {self.partition} failed: {error!r}") from error
+        written: Mapping[Table, str] = {"state": state, "trail": trail}
+        return {table: ends[name, self.partition] for table, name in written.items() if (name, self.partition) in ends}
+
+
+def journal(cuts: Mapping[str, Cut]) -> bytes:
+    """What a transaction took in: for each input the first offset and the one after the last."""
+    return orjson.dumps({"inputs": {kind: [cut.start, cut.stop] for kind, cut in cuts.items()}})
+
+
+class _Batches:
+    """Messages on their way into few large batches."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._batches: dict[tuple[str, int], list[Any]] = {}
+        self._now_ms = int(time.time() * 1000)
+
+    def add(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
+        batches = self._batches.setdefault((topic, partition), [])
+        headers = list(headers)
+        if batches and batches[-1].append(timestamp=self._now_ms, key=key, value=value, headers=headers):
+            return
+        if len(key or b"") + len(value or b"") > OWN_MESSAGE_BYTES - ROOM_BYTES:
+            raise TooLarge(f"a message of {len(value or b''):,} bytes for {topic} exceeds what the topic takes")
+        batches.append(self._producer.create_batch())
+        batches[-1].append(timestamp=self._now_ms, key=key, value=value, headers=headers)
+
+    async def send(self) -> dict[tuple[str, int], int]:
+        """Returns when all have arrived, with the offset after the last one for each partition of a topic."""
+        sent = await asyncio.gather(*(self._send(place, batches) for place, batches in self._batches.items()))
+        return dict(zip(self._batches, sent, strict=True))
+
+    async def _send(self, place: tuple[str, int], batches: list[Any]) -> int:
+        topic, partition = place
+        arrivals = [await self._producer.send_batch(batch, topic, partition=partition) for batch in batches]
+        # Each must have arrived: a commit would not tell of one that was refused.
+        last = (await asyncio.gather(*arrivals))[-1]
+        end: int = last.offset + batches[-1].record_count()
+        return end

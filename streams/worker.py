@@ -1,0 +1,57 @@
+"""`seatstream worker`: folds the partitions that the group gives it until told to stop.
+
+SIGTERM and SIGINT end it in order: the chunks in hand are committed, the rows are closed, and the group hears of it at
+once, so that the others take over without waiting for a session to run out.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+
+from streams import settings as environment
+from streams.app import App
+from streams.settings import Settings, SettingsWrong
+from wire.topics import Topics, TopicsUnfit, ensure
+
+log = logging.getLogger(__name__)
+
+Build = Callable[[Settings, Topics], App]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log", default="info", choices=("debug", "info", "warning", "error"), help="how much to say")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs a worker with the fold that `streams.wiring` builds."""
+    from streams.wiring import build  # noqa: PLC0415
+
+    return work(build, args.log)
+
+
+def work(build: Build, loglevel: str = "info") -> int:
+    """Runs a worker until it is told to stop; 1 where it cannot start, with the reason."""
+    try:
+        settings = environment.read()
+        topics = asyncio.run(ensure(settings.topics, settings.kafka()))
+    except (SettingsWrong, TopicsUnfit) as error:
+        print(f"seatstream: {error}", file=sys.stderr)
+        return 1
+    app = build(settings, topics)
+    worker = app.Worker(loglevel=loglevel, quiet=True, redirect_stdouts=False, override_logging=False)
+    _speak(loglevel)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def _speak(loglevel: str) -> None:
+    """Our own events in full; of the machinery only what needs somebody's eye, unless asked for."""
+    logging.basicConfig(level=loglevel.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    if loglevel != "debug":
+        for name in ("faust", "mode", "aiokafka"):
+            logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""The memory: two RocksDB tables for each partition, each with its changelog, behind plain methods."""

@@ -1,0 +1,91 @@
+"""Bringing a partition's tables to the end of their changelogs, from wherever the local disk left off.
+
+Only whoever has fenced all earlier writers may look: then the end that it sees is the end. Commit and abort markers take
+an offset each, so a changelog may end where no record is; what is compared with the end is the reader's position.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tables.overlay import Table
+from tables.shard import TABLES, Shard
+from tables.store import Position, Store
+from wire.topics import BELIEVED_MS
+
+log = logging.getLogger(__name__)
+
+
+async def restore(shards: Sequence[Shard], changelogs: Mapping[Table, str], kafka: Mapping[str, Any]) -> int:
+    """Applies what the changelogs hold beyond the local rows, in whole record lists; returns how many rows came."""
+    stores = {
+        TopicPartition(changelogs[table], shard.partition): shard.table(table) for shard in shards for table in TABLES
+    }
+    if not stores:
+        return 0
+    reader = AIOKafkaConsumer(
+        **kafka,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=4 << 20,
+        fetch_max_wait_ms=50,
+        check_crcs=False,
+    )
+    await reader.start()
+    try:
+        reader.assign(list(stores))
+        firsts, ends = await reader.beginning_offsets(list(stores)), await reader.end_offsets(list(stores))
+        now_ms = int(time.time() * 1000)
+        for tp, store in stores.items():
+            reader.seek(tp, _start(store, firsts[tp], ends[tp], now_ms))
+        return await _read(reader, stores, ends)
+    finally:
+        await reader.stop()
+
+
+def _start(store: Store, first: int, end: int, now_ms: int) -> int:
+    """Where the local rows end, or the beginning where they cannot be believed."""
+    position = store.position()
+    if position is None:
+        return first
+    if position.offset > end:
+        doubt = f"it is at {position.offset}, but its changelog ends at {end}"
+    elif now_ms - position.seen_ms > BELIEVED_MS:
+        doubt = "it was away so long that deletions may have left the changelog unseen"
+    else:
+        return max(position.offset, first)
+    log.warning("%s is rebuilt from its changelog: %s", store.path, doubt)
+    store.clear()
+    return first
+
+
+async def _read(
+    reader: AIOKafkaConsumer, stores: Mapping[TopicPartition, Store], ends: Mapping[TopicPartition, int]
+) -> int:
+    count = 0
+    behind = set(stores)
+    told = time.monotonic()
+    while behind:
+        for tp, records in (await reader.getmany(*behind, timeout_ms=200)).items():
+            stores[tp].apply(((r.key, r.value) for r in records), _now(records[-1].offset + 1))
+            count += len(records)
+        for tp in list(behind):
+            position = await reader.position(tp)
+            if position >= ends[tp]:
+                behind.remove(tp)
+                # What is left is a marker at most; with it passed, a restart finds nothing to read.
+                stores[tp].apply((), _now(position))
+        if time.monotonic() - told > 5:
+            told = time.monotonic()
+            left = sum([ends[tp] - await reader.position(tp) for tp in behind])
+            log.info("restoring tables: %d rows applied, about %d to go", count, left)
+    return count
+
+
+def _now(offset: int) -> Position:
+    return Position(offset, int(time.time() * 1000))

@@ -1,0 +1,64 @@
+"""The rows of one partition: both tables, read by their names, committed together."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from tables.overlay import Changes, Table
+from tables.store import Memory, Position, Store
+
+TABLES: tuple[Table, ...] = ("state", "trail")
+
+
+class Shard:
+    """Both tables of one partition. The two need no common atom: each is brought to the end of its own changelog."""
+
+    def __init__(self, partition: int, directory: Path, memory: Memory) -> None:
+        self.partition = partition
+        self.state = Store(directory / f"state-{partition}", memory)
+        self.trail = Store(directory / f"trail-{partition}", memory)
+
+    def table(self, table: Table) -> Store:
+        return self.state if table == "state" else self.trail
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        return (self.state if table == "state" else self.trail).get(key)
+
+    def scan(self, table: Table, start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """The rows with `start <= key < end`, in the order of their keys or in the opposite one."""
+        return self.table(table).scan(start, end, reverse)
+
+    def commit(self, rows: Changes, positions: Mapping[Table, int], now_ms: int) -> None:
+        """Writes what a committed transaction holds: one atomic write for each table, its changelog position inside.
+
+        A table without a position took no part in the transaction and is left alone.
+        """
+        for table, position in positions.items():
+            self.table(table).write(rows.get(table, {}), Position(position, now_ms))
+
+    def close(self) -> None:
+        self.state.close()
+        self.trail.close()
+
+
+class Shards:
+    """The partitions whose rows are open here."""
+
+    def __init__(self, directory: Path, memory: Memory) -> None:
+        self._directory = directory
+        self._memory = memory
+        self._open: dict[int, Shard] = {}
+
+    def keep(self, partitions: Iterable[int]) -> list[Shard]:
+        """Opens these and closes all others, so that another worker on this disk may have them."""
+        wanted = set(partitions)
+        for partition in self._open.keys() - wanted:
+            self._open.pop(partition).close()
+        for partition in sorted(wanted - self._open.keys()):
+            self._open[partition] = Shard(partition, self._directory, self._memory)
+        return [self._open[partition] for partition in sorted(wanted)]
+
+    def get(self, partition: int) -> Shard | None:
+        return self._open.get(partition)
+
+    def close(self) -> None:
+        self.keep(())
