@@ -1,0 +1,57 @@
+"""Settings are read once and checked at once."""
+
+import pytest
+
+from streams.settings import SettingsWrong, duration_ms, in_force, read
+
+
+def test_an_empty_environment_has_every_default() -> None:
+    settings = read({})
+
+    assert settings.broker == ("127.0.0.1:9092",)
+    assert (settings.partitions, settings.web_port, settings.clock) == (8, 6066, "system")
+    assert settings.lateness_ms == 34 * 86_400_000
+    assert settings.group == "seatstream"
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(SettingsWrong) as wrong:
+        read(
+            {
+                "SEATSTREAM_PARTITIONS": "many",
+                "SEATSTREAM_WAIT": "P1Y",
+                "SEATSTREAM_WEB": "here",
+                "SEATSTREAM_WIAT": "1",
+            }
+        )
+
+    assert [line.split(":")[0] for line in str(wrong.value).splitlines()] == [
+        "SEATSTREAM_PARTITIONS",
+        "SEATSTREAM_WEB",
+        "SEATSTREAM_WAIT",
+        "SEATSTREAM_WIAT",
+    ]
+
+
+def test_several_brokers_are_separated_by_semicolons() -> None:
+    settings = read({"SEATSTREAM_BROKER": "kafka://a:9092; kafka://b ;[::1]:9094"})
+
+    assert settings.broker == ("a:9092", "b:9092", "[::1]:9094")
+
+
+@pytest.mark.parametrize(("text", "ms"), [("PT10M", 600_000), ("P1W", 604_800_000), ("PT0S", 0), ("PT24H", 86_400_000)])
+def test_a_duration_is_one_number_and_one_unit(text: str, ms: int) -> None:
+    assert duration_ms(text) == ms
+
+
+@pytest.mark.parametrize("text", ["", "P", "P3M", "PT", "PT1.5H", "10", "P1DT1H"])
+def test_anything_else_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        duration_ms(text)
+
+
+def test_secrets_are_hidden_and_the_rest_is_shown() -> None:
+    shown = in_force({"SEATSTREAM_SASL_PLAIN_PASSWORD": "open sesame", "SEATSTREAM_PREFIX": "eu-"})
+
+    assert "sesame" not in shown
+    assert any(line.split()[:3] == ["SEATSTREAM_PREFIX", "eu-", "set"] for line in shown.splitlines())
