@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ledger.facts import RecurringCredit, RecurringCreditChanges, Subscription, SubscriptionChanges
-from ledger.instants import FOREVER, Instant
+from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.rows import Book, Kind, Row, number_key, text_key
 
 
@@ -27,6 +27,15 @@ class SubscriptionUpdate(Row):
     time: Instant
     id: str
     changes: SubscriptionChanges
+
+
+class Void(Row):
+    """`slice` None: the one that had started last at `voided_at` (D18)."""
+
+    time: Instant
+    id: str
+    voided_at: Instant
+    slice: int | None = None
 
 
 class RecurringUpdate(Row):
@@ -63,6 +72,14 @@ class SubscriptionRow(Row):
                 now = msgspec.structs.replace(now, **changed)
         return now
 
+    @property
+    def seat_group_key(self) -> str:
+        """It changes only where the subscription turns from a quantity into seats, and nobody sat there before."""
+        for update in reversed(sorted(self.updates, key=lambda update: (update.time, update.id))):
+            if update.changes.seat_group_key is not None:
+                return update.changes.seat_group_key
+        return self.given.seat_group_key
+
     def ending_before(self) -> Instant:
         return last_said(self.ends)
 
@@ -75,6 +92,7 @@ class RecurringRow(Row):
     cause_type: str
     ends: list[End] = []
     updates: list[RecurringUpdate] = []
+    voids: list[Void] = []  # those that name no seat
 
     @property
     def recurring_credit_id(self) -> str:
@@ -149,10 +167,16 @@ class ContractRow(Row):
 
 
 class ContractBrief(Row):
+    """What a burn needs to know of its contract. `revision` grows with each change of what the contract's seats may earn,
+    so that a seat sees that it has to look again; `carries`: a seat's balance was carried to another (L11)."""
+
     number: int
     contract_id: str
     starting_at: Instant
     ending_before: Instant
+    carry: bool
+    revision: int = 0
+    carries: bool = False
 
 
 class CustomerRow(Row):
@@ -163,6 +187,27 @@ class CustomerRow(Row):
     credit_types: list[str] = []
     seat_group_keys: list[str] = []
     next_number: int = 1
+    waiting: int = 0
+    folded_until: Instant = ORIGIN  # the newest burn
+
+    def number_one(self) -> int:
+        """The next number within the customer."""
+        self.next_number += 1
+        return self.next_number - 1
+
+    def brief(self, contract_id: str) -> ContractBrief | None:
+        for brief in self.contracts:
+            if brief.contract_id == contract_id:
+                return brief
+        return None
+
+    def group_key(self, seat_group_key: str) -> None:
+        if seat_group_key not in self.seat_group_keys:
+            self.seat_group_keys.append(seat_group_key)
+
+    def credit_type(self, credit_type: str) -> None:
+        if credit_type not in self.credit_types:
+            self.credit_types.append(credit_type)
 
 
 class CountRow(Row):
@@ -185,6 +230,14 @@ def contract_key(customer: int, contract: int) -> bytes:
 def said(time: Instant, id: str, ending_before: Instant) -> list[End]:
     """The ends of a thing that is new: the one that it came with, if any."""
     return [] if ending_before == FOREVER else [End(time, id, ending_before)]
+
+
+def load_contract(book: Book, customer: int, contract: int) -> ContractRow:
+    row = book.load(CONTRACT, contract_key(customer, contract))
+    if row is None:
+        # The customer's pool has a row only once it was reset.
+        row = ContractRow(contract, "", ORIGIN, ORIGIN, "")
+    return row
 
 
 def last_said(ends: Iterable[End]) -> Instant:

@@ -2,7 +2,8 @@
 
 `Rows` is the whole interface to the caller's store. A `Book` stands between it and the rules for one batch: it decodes a
 row once, hands out the same object until the end of the batch, and writes back what was saved in `flush`. A row is a
-version byte and a msgpack array; fields are only ever added at the end, with a default, so that an older row can be read.
+version byte and a JSON array (msgpack has no integers above 64 bits, and amounts have 80); fields are only ever added at
+the end, with a default, so that an older row can be read.
 """
 
 from collections.abc import Iterator
@@ -29,6 +30,43 @@ class Rows(Protocol):
         ...
 
 
+class Scratch:
+    """Rows over other rows, which they leave as they are: for questions that have to play something forward."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._own: dict[Table, dict[bytes, bytes | None]] = {"state": {}, "trail": {}}
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        own = self._own[table]
+        return own[key] if key in own else self._rows.get(table, key)
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        self._own[table][key] = value
+
+    def delete(self, table: Table, key: bytes) -> None:
+        self._own[table][key] = None
+
+    def scan(self, table: Table, start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        own = self._own[table]
+        mine = sorted((key for key in own if start <= key < end), reverse=reverse)
+        if not mine:
+            yield from self._rows.scan(table, start, end, reverse)
+            return
+        i = 0
+        for key, value in self._rows.scan(table, start, end, reverse):
+            while i < len(mine) and (mine[i] > key if reverse else mine[i] < key):
+                if (written := own[mine[i]]) is not None:
+                    yield mine[i], written
+                i += 1
+            if i < len(mine) and mine[i] == key:
+                continue
+            yield key, value
+        for key in mine[i:]:
+            if (written := own[key]) is not None:
+                yield key, written
+
+
 class Row(msgspec.Struct, array_like=True, gc=False):
     """What a row holds. Mutable: the rules change it and save it."""
 
@@ -42,10 +80,10 @@ class Kind(Generic[R]):
     def __init__(self, table: Table, tag: bytes, shape: type[R]) -> None:
         self.table = table
         self.tag = tag
-        self.decode = msgspec.msgpack.Decoder(shape).decode
+        self.decode = msgspec.json.Decoder(shape).decode
 
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.json.Encoder().encode
 
 
 class RowUnreadable(Exception):
@@ -58,7 +96,7 @@ class Book:
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
         self._held: dict[bytes, Any] = {}
-        self._saved: dict[bytes, Kind[Any]] = {}
+        self._saved: dict[Kind[Any], set[bytes]] = {}
 
     def load(self, kind: Kind[R], key: bytes) -> R | None:
         """The row of this key (its tag included), or None."""
@@ -74,25 +112,31 @@ class Book:
     def save(self, kind: Kind[R], key: bytes, row: R) -> None:
         """`row` is what this key holds from now on; it may still be changed in place until `flush`."""
         self._held[key] = row
-        self._saved[key] = kind
+        try:
+            self._saved[kind].add(key)
+        except KeyError:
+            self._saved[kind] = {key}
 
     def drop(self, kind: Kind[R], key: bytes) -> None:
         self._held[key] = None
-        self._saved[key] = kind
+        self._saved.setdefault(kind, set()).add(key)
 
     def scan(self, kind: Kind[R], start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, R]]:
         """The rows of a kind with `start <= key < end`, in key order or in the opposite one, as they were when the scan began."""
+        return iter(list(self.scan_lazily(kind, start, end, reverse)))
+
+    def scan_lazily(self, kind: Kind[R], start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, R]]:
+        """As `scan`, for who takes few of many; nothing of this kind may be saved before the last one is taken."""
         self._flush_kind(kind)
-        for key, value in list(self.rows.scan(kind.table, start, end, reverse)):
+        for key, value in self.rows.scan(kind.table, start, end, reverse):
             row = self._held.get(key)
             if row is None:
                 row = self._held[key] = self._read(kind, value)
             yield key, row
 
     def flush(self) -> None:
-        for key, kind in self._saved.items():
-            self._write(kind, key)
-        self._saved.clear()
+        for kind in self._saved:
+            self._flush_kind(kind)
 
     def close(self) -> None:
         """Flush and forget: the next read decodes anew."""
@@ -100,16 +144,18 @@ class Book:
         self._held.clear()
 
     def _flush_kind(self, kind: Kind[Any]) -> None:
-        for key in [key for key, of in self._saved.items() if of is kind]:
-            self._write(kind, key)
-            del self._saved[key]
-
-    def _write(self, kind: Kind[Any], key: bytes) -> None:
-        row = self._held[key]
-        if row is None:
-            self.rows.delete(kind.table, key)
-        else:
-            self.rows.put(kind.table, key, VERSION + _encode(row))
+        keys = self._saved.get(kind)
+        if not keys:
+            return
+        held, put, table = self._held, self.rows.put, kind.table
+        # In key order, so that a replay writes the same rows in the same order.
+        for key in sorted(keys):
+            row = held[key]
+            if row is None:
+                self.rows.delete(table, key)
+            else:
+                put(table, key, VERSION + _encode(row))
+        keys.clear()
 
     def _read(self, kind: Kind[R], value: bytes) -> R:
         if value[:1] > VERSION:

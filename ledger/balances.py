@@ -1,0 +1,1229 @@
+"""The fold: how burns meet grants.
+
+All that one customer has of one credit type is an `Account`. Its time is cut twice:
+
+- The *group* is cut into stretches where something happens to a shared grant (of a contract's pool, or the customer's).
+- Each *scope* (a seat, or the pool's own burns) is cut where something happens to a grant of its own, and where its group is.
+
+Within a stretch only sums matter. A seat burns its own grants and the shared ones in L5's order, so as long as a shared
+grant has credit, what the seat takes of it follows from the seat's own sum. A shared grant remembers the burn that it
+could not wholly pay (`dry`); burns before that draw on it, later ones pass it by. So a scope's sum is kept in *parts*, one
+for each shared grant (its *tail*) at which its burns ended, and a burn changes one part and one draw, in whatever order
+burns arrive.
+
+Only when a late burn makes a shared grant run dry earlier (or a burn taken back, later) do burns move to another part: the
+last takers before that point, found by an index of burns in the order of time, and no other (`_settle`). What this changes
+in later stretches ripples forward through their openings. Where the past of the grants themselves changes, the burns from
+that instant on are played again (`rebuild`, `rework`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from ledger import grants, seats
+from ledger.amounts import Amount
+from ledger.contracts import ContractBrief, CustomerRow, load_contract
+from ledger.grants import Credit, Holder, Left, holder_key, holder_of
+from ledger.instants import DAY, FOREVER, ORIGIN, Instant
+from ledger.outcome import LawBroken
+from ledger.rows import Book, Kind, Row, after, instant_key, number_key, text_key
+from ledger.standing import Emit, ResetAt, Standing, Transfer, next_instant, silent
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+class Own(Row):
+    """A grant of the scope itself at the opening of a stretch. `place`: how many of the group's grants burn before it."""
+
+    name: str
+    left: Amount
+    granted: Amount
+    place: int
+
+
+class Part(Row):
+    """The sum of the burns whose `tail` was the shared grant of this index (the number of them: no grant at all)."""
+
+    tail: int
+    amount: Amount
+
+
+class Stretch(Row):
+    """A scope from `start` until before `until`. Opening in L5's order, burns as sums."""
+
+    start: Instant
+    until: Instant
+    group_start: Instant
+    revision: int
+    inside: bool
+    over: Amount
+    own: list[Own]
+    parts: list[Part]
+    frozen: list[Own]
+
+
+class ScopeRow(Row):
+    """A scope's number (within its account, for keys) and its newest stretch."""
+
+    number: int
+    stretch: Stretch | None = None
+
+
+class Shared(Row):
+    """A shared grant in a stretch of the group. `dry`: `(time, id, part)` of the burn that it could not wholly pay, and
+    how much of that burn came no further than here."""
+
+    name: str
+    contract: int
+    left: Amount
+    granted: Amount
+    drawn: Amount
+    rank: grants.Rank
+    dry: tuple[Instant, str, Amount] | None = None
+
+
+class GroupStretch(Row):
+    start: Instant
+    until: Instant
+    shared: list[Shared]
+
+
+class GroupRow(Row):
+    """The account's newest stretch; when its first and last burns were; how many scopes have a number."""
+
+    stretch: GroupStretch
+    first: Instant = FOREVER
+    last: Instant = ORIGIN
+    scopes: int = 0
+
+
+class DebtorRow(Row):
+    """A scope that ever had a carried debt."""
+
+    holder: bytes
+
+
+SCOPE = Kind("state", b"S", ScopeRow)
+CLOSED_SCOPE = Kind("state", b"T", Stretch)
+GROUP = Kind("state", b"X", GroupRow)
+CLOSED_GROUP = Kind("state", b"Y", GroupStretch)
+DEBTOR = Kind("state", b"D", DebtorRow)
+
+#: Burns lie in eras of this many microseconds (about 13 days), so that old ones leave as whole ranges.
+ERA = 1 << 40
+_ERA_BIAS = 1 << 31
+
+
+class Burn(NamedTuple):
+    time: Instant
+    id: str
+    amount: Amount
+    holder: bytes
+
+
+def _encode_amount(amount: Amount) -> bytes:
+    return amount.to_bytes(11, "big")
+
+
+# --- an account ------------------------------------------------------------------------------------------------------
+
+
+class Account:
+    """All that a customer has of one credit type. Reads and writes rows through a `Book`; keeps no state of its own but
+    for one call. `touched` maps each scope whose past or present changed to the first instant that did."""
+
+    def __init__(self, book: Book, customer: CustomerRow, credit_type: str) -> None:
+        self.book = book
+        self.customer = customer
+        self.credit_type = credit_type
+        if credit_type not in customer.credit_types:
+            customer.credit_types.append(credit_type)
+        self._prefix = number_key(customer.number) + customer.credit_types.index(credit_type).to_bytes(2, "big")
+        self._group_key = b"X" + self._prefix
+        self.look_again()
+        group = book.load(GROUP, self._group_key)
+        if group is None:
+            group = GroupRow(GroupStretch(ORIGIN, FOREVER, []))
+            group.stretch.until = self.group_until(ORIGIN, [])
+            book.save(GROUP, self._group_key, group)
+        self.group = group
+        self.touched: dict[bytes, Instant] = {}
+
+    def look_again(self) -> None:
+        """The customer has another contract."""
+        self.briefs: dict[int, ContractBrief] = {brief.number: brief for brief in self.customer.contracts}
+
+    # --- the questions that burning asks of what was agreed ---
+
+    def pool_credits(self, low: Instant, high: Instant) -> list[Credit]:
+        """All shared credits whose windows meet `[low, high]`, in L5's order."""
+        credits = grants.of_pool(self.book, self.customer, 0, self.credit_type, low, high)
+        for brief in self.customer.contracts:
+            if brief.starting_at <= high and brief.ending_before > low:
+                credits += grants.of_pool(self.book, self.customer, brief.number, self.credit_type, low, high)
+        credits.sort(key=lambda credit: credit.rank)
+        return credits
+
+    def resets(self, low: Instant, high: Instant, contracts: Iterable[int]) -> list[ResetAt]:
+        found = []
+        for number in contracts:
+            for reset in load_contract(self.book, self.customer.number, number).resets:
+                if low < reset.time <= high:
+                    found.append(ResetAt(reset.time, reset.id, number, reset.preserve_overage))
+        return sorted(found)
+
+    def _all_contracts(self) -> list[int]:
+        return [0, *self.briefs]
+
+    def seat_credits(self, holder: Holder, low: Instant, high: Instant) -> list[Credit]:
+        """All credits of a seat whose windows meet `[low, high]`, in L5's order; those it was handed by a carried move too."""
+        if holder.seat_id is None:
+            return []
+        contract = load_contract(self.book, self.customer.number, holder.contract)
+        window = (contract.starting_at, contract.ending_before())
+        credits = list(grants.explicit(self.book, self.customer, holder, self.credit_type, window, low, high))
+        credits += grants.seat_slices(self.book, self.customer, contract, holder, self.credit_type, low, high)
+        if self.briefs[holder.contract].carries:
+            moves = self._moves(holder, ORIGIN, high + 1)
+            incoming = [move for move in moves if move.to_seat_id == holder.seat_id]
+            for move in incoming:
+                credits += self._moved_in(holder, move, low)
+            for move in moves:
+                if move.from_seat_id == holder.seat_id:
+                    for credit in credits:
+                        # What a chain of moves hands on at one instant came before it left.
+                        came_before = credit.start < move.at or (credit.start == move.at and credit.start_type == "moved_in" and credit.order < move.order)
+                        if came_before and credit.active(move.at):
+                            credit.cut(move.at, "moved_out", ("seat.changed", move.edit_id))
+        credits = [credit for credit in credits if credit.start < credit.end and credit.end > low]
+        credits.sort(key=lambda credit: credit.rank)
+        return credits
+
+    def _moves(self, holder: Holder, low: Instant, high: Instant) -> list[seats.Move]:
+        """The carried moves that touch a seat, in order."""
+        assert holder.seat_id is not None
+        contract = load_contract(self.book, self.customer.number, holder.contract)
+        found = []
+        for subscription in contract.subscriptions:
+            if subscription.seat_group_key == holder.seat_group_key:
+                born, dies = contract.life(subscription)
+                for move in seats.moves(self.book, self.customer.number, subscription, holder.seat_id, low, high):
+                    if move.carry_balance and born <= move.at < dies:
+                        found.append(move)
+        return sorted(found, key=lambda move: (move.at, move.order))
+
+    def _moved_in(self, holder: Holder, move: seats.Move, low: Instant) -> Iterator[Credit]:
+        """What a carried move brought to a seat: the rest of each active grant of the other one."""
+        for credit, left in self._handed(holder, move)[0]:
+            brought = grants.handed_on(credit, move.from_seat_id, move.at, move.order, move.edit_id, left)
+            grants.edit_handed_on(self.book, self.customer, brought, holder)
+            if brought.end > low:
+                yield brought
+
+    def _handed(self, holder: Holder, move: seats.Move) -> tuple[list[tuple[Credit, Left]], Amount]:
+        """What the giver of a carried move had to hand on, credits and open debt; what it was handed itself in a chain of
+        moves of that instant is among it."""
+        giver = Holder(holder.contract, move.from_seat_id, holder.seat_group_key)
+        standing, credits = self.before_moves(giver, move.at)
+        handed = []
+        for credit in credits:
+            left = standing.left.get(credit.name)
+            if left is not None and credit.end == move.at and credit.end_type == "moved_out":
+                handed.append((credit, left))
+        debt = standing.over
+        for earlier in self._moves(giver, move.at, move.at + 1):
+            if earlier.to_seat_id == giver.seat_id and earlier.order < move.order:
+                more, owed = self._handed(giver, earlier)
+                for credit, left in more:
+                    through = grants.handed_on(credit, earlier.from_seat_id, move.at, earlier.order, earlier.edit_id, left)
+                    handed.append((through, left))
+                debt += owed
+        return handed, debt
+
+    def before_moves(self, holder: Holder, at: Instant) -> tuple[Standing, list[Credit]]:
+        """A seat's standing at an instant after its first three steps (D2)."""
+        row = self.book.load(SCOPE, self.scope_key(holder_key(self.customer, holder)))
+        stretch = None if row is None else self.stretch_before(row, at)
+        standing = self.closing(holder, stretch)
+        low = standing.at
+        credits = self.seat_credits(holder, low, at)
+        resets = self.resets(low, at, [holder.contract])
+        standing.play(credits, resets, at, transfers=self._transfers(holder, low, at), until_step=3)
+        return standing, credits
+
+    def _transfers(self, holder: Holder, low: Instant, high: Instant) -> list[Transfer]:
+        """The debts that carried moves take from a seat or bring to it within `(low, high]`."""
+        brief = self.briefs.get(holder.contract)
+        if holder.seat_id is None or brief is None or not brief.carries or not brief.carry:
+            return []
+        found = []
+        for move in self._moves(holder, low + 1, high + 1):
+            if move.from_seat_id == holder.seat_id:
+                found.append(Transfer(move.at, move.order, None, move.edit_id))
+            else:
+                found.append(Transfer(move.at, move.order, self._handed(holder, move)[1], move.edit_id))
+        return found
+
+    # --- boundaries ---
+
+    def group_until(self, at: Instant, credits: list[Credit]) -> Instant:
+        """The first instant strictly after `at` at which something may happen to a shared grant."""
+        due = next_instant(credits, self.resets(at, FOREVER, self._all_contracts()), (), at)
+        for contract in self._all_contracts():
+            due = min(due, grants.next_pool_start(self.book, self.customer, contract, self.credit_type, at))
+        return due
+
+    def scope_until(self, holder: Holder, at: Instant, credits: list[Credit]) -> Instant:
+        """The first instant strictly after `at` at which something may happen to a scope itself."""
+        contract = load_contract(self.book, self.customer.number, holder.contract)
+        window = (contract.starting_at, contract.ending_before())
+        due = next_instant(credits, self.resets(at, FOREVER, [holder.contract]), (), at)
+        for edge in window:
+            if at < edge < due:
+                due = edge
+        if holder.seat_id is not None:
+            due = min(
+                due,
+                grants.next_explicit_start(self.book, self.customer, holder, self.credit_type, window, at),
+                grants.next_slice_start(self.book, self.customer, contract, holder, self.credit_type, at),
+            )
+            if self.briefs[holder.contract].carries:
+                for move in self._moves(holder, at + 1, due):
+                    due = min(due, move.at)
+        return due
+
+    # --- rows of scopes and stretches ---
+
+    def scope_key(self, key: bytes) -> bytes:
+        return b"S" + self._prefix + key
+
+    def _scope(self, key: bytes) -> ScopeRow:
+        row = self.book.load(SCOPE, self.scope_key(key))
+        if row is None:
+            self.group.scopes += 1
+            row = ScopeRow(self.group.scopes)
+            self._save_group()
+            self._save_scope(key, row)
+        return row
+
+    def _save_scope(self, key: bytes, row: ScopeRow) -> None:
+        self.book.save(SCOPE, self.scope_key(key), row)
+
+    def _save_group(self) -> None:
+        self.book.save(GROUP, self._group_key, self.group)
+
+    def _closed_key(self, row: ScopeRow, start: Instant) -> bytes:
+        return b"T" + self._prefix + number_key(row.number) + instant_key(start)
+
+    def _closed_group_key(self, start: Instant) -> bytes:
+        return b"Y" + self._prefix + instant_key(start)
+
+    def _save_stretch(self, key: bytes, row: ScopeRow, stretch: Stretch) -> None:
+        if stretch is row.stretch:
+            self._save_scope(key, row)
+        else:
+            self.book.save(CLOSED_SCOPE, self._closed_key(row, stretch.start), stretch)
+
+    def _save_group_stretch(self, stretch: GroupStretch) -> None:
+        if stretch is self.group.stretch:
+            self._save_group()
+        else:
+            self.book.save(CLOSED_GROUP, self._closed_group_key(stretch.start), stretch)
+
+    def stretch_at(self, row: ScopeRow, at: Instant) -> Stretch | None:
+        """The last stretch that starts at or before an instant."""
+        if row.stretch is None or row.stretch.start <= at:
+            return row.stretch
+        prefix = b"T" + self._prefix + number_key(row.number)
+        for _, stretch in self.book.scan_lazily(CLOSED_SCOPE, prefix, prefix + instant_key(at + 1), reverse=True):
+            return stretch
+        return None
+
+    def stretch_before(self, row: ScopeRow, at: Instant) -> Stretch | None:
+        return self.stretch_at(row, at - 1)
+
+    def stretch_after(self, row: ScopeRow, start: Instant) -> Stretch | None:
+        """The stretch that follows the one that starts at `start`."""
+        if row.stretch is None or row.stretch.start <= start:
+            return None
+        prefix = b"T" + self._prefix + number_key(row.number)
+        for _, stretch in self.book.scan_lazily(CLOSED_SCOPE, prefix + instant_key(start + 1), after(prefix)):
+            return stretch
+        return row.stretch
+
+    def group_at(self, at: Instant) -> GroupStretch:
+        stretch = self.group.stretch
+        if stretch.start <= at:
+            return stretch
+        prefix = b"Y" + self._prefix
+        for _, closed in self.book.scan_lazily(CLOSED_GROUP, prefix, prefix + instant_key(at + 1), reverse=True):
+            return closed
+        raise LawBroken("L15", f"no stretch of {self.credit_type} holds {at}")
+
+    def group_after(self, start: Instant) -> GroupStretch | None:
+        if self.group.stretch.start <= start:
+            return None
+        prefix = b"Y" + self._prefix
+        for _, closed in self.book.scan_lazily(CLOSED_GROUP, prefix + instant_key(start + 1), after(prefix)):
+            return closed
+        return self.group.stretch
+
+    # --- burns as rows ---
+
+    def _index_key(self, time: Instant, id: str) -> bytes:
+        return b"x" + (time // ERA + _ERA_BIAS).to_bytes(4, "big") + self._prefix + instant_key(time) + id.encode()
+
+    def _burn_key(self, scope: int, time: Instant, id: str) -> bytes:
+        return b"b" + (time // ERA + _ERA_BIAS).to_bytes(4, "big") + self._prefix + number_key(scope) + instant_key(time) + id.encode()
+
+    def burns(self, low: Instant, high: Instant, reverse: bool = False) -> Iterator[Burn]:
+        """The account's burns with `low <= time < high`, in the order of L13, or in the opposite one."""
+        low, high = max(low, self.group.first), min(high, self.group.last + 1)
+        if low >= high:
+            return
+        eras = range(low // ERA, (high - 1) // ERA + 1)
+        for era in reversed(eras) if reverse else eras:
+            prefix = b"x" + (era + _ERA_BIAS).to_bytes(4, "big") + self._prefix
+            for key, value in self.book.rows.scan("trail", prefix + instant_key(low), prefix + instant_key(high), reverse):
+                yield Burn(int.from_bytes(key[11:19], "big") - (1 << 63), key[19:].decode(), int.from_bytes(value[:11], "big"), value[11:])
+
+    def burns_of(self, number: int, low: Instant, high: Instant) -> Iterator[tuple[Instant, str, Amount]]:
+        """One scope's burns with `low <= time < high`, in order."""
+        low, high = max(low, self.group.first), min(high, self.group.last + 1)
+        if low >= high:
+            return
+        for era in range(low // ERA, (high - 1) // ERA + 1):
+            prefix = b"b" + (era + _ERA_BIAS).to_bytes(4, "big") + self._prefix + number_key(number)
+            for key, value in self.book.rows.scan("trail", prefix + instant_key(low), prefix + instant_key(high)):
+                yield int.from_bytes(key[15:23], "big") - (1 << 63), key[23:].decode(), int.from_bytes(value, "big")
+
+    # --- burning ---
+
+    def burn(self, holder: Holder, time: Instant, id: str, amount: Amount) -> list[tuple[str, Amount]]:
+        """Folds one burn. Answers what each grant paid of it as of now, and the overage under the name ""."""
+        key = holder_key(self.customer, holder)
+        row = self._scope(key)
+        rows = self.book.rows
+        rows.put("trail", self._burn_key(row.number, time, id), _encode_amount(amount))
+        rows.put("trail", self._index_key(time, id), _encode_amount(amount) + key)
+        group = self.group
+        if time < group.first or time > group.last:
+            group.first = min(group.first, time)
+            group.last = max(group.last, time)
+        stretch, group_stretch, paid = self._apply(key, holder, row, Burn(time, id, amount, key))
+        if self._settled(group_stretch) and self._last_of(row, stretch, group_stretch):
+            return paid
+        self._ripple(group_stretch, {key: stretch.start})
+        return self.paid_by(Burn(time, id, amount, key), holder)
+
+    def unburn(self, burn: Burn) -> None:
+        """Takes a burn back: it counts as if it had never been (L4)."""
+        holder = holder_of(self.customer, burn.holder)
+        row = self._scope(burn.holder)
+        stretch = self.stretch_at(row, burn.time)
+        group_stretch = self.group_at(burn.time)
+        assert stretch is not None
+        self._place(stretch, group_stretch, holder, burn, -1)
+        rows = self.book.rows
+        rows.delete("trail", self._burn_key(row.number, burn.time, burn.id))
+        rows.delete("trail", self._index_key(burn.time, burn.id))
+        self._touch(burn.holder, burn.time)
+        if stretch.parts:
+            self._save_stretch(burn.holder, row, stretch)
+        start = stretch.start
+        self._ripple(group_stretch, {burn.holder: start})
+        if not stretch.parts:
+            self._forget_stretch(burn.holder, holder, row, stretch)
+
+    def _forget_stretch(self, key: bytes, holder: Holder, row: ScopeRow, stretch: Stretch) -> None:
+        """A stretch without burns says nothing that its predecessor does not; a debtor's opening may."""
+        if self.briefs[holder.contract].carry:
+            self._save_stretch(key, row, stretch)
+            return
+        if stretch is row.stretch:
+            row.stretch = self.stretch_before(row, stretch.start)
+            if row.stretch is not None:
+                self.book.drop(CLOSED_SCOPE, self._closed_key(row, row.stretch.start))
+            self._save_scope(key, row)
+        else:
+            self.book.drop(CLOSED_SCOPE, self._closed_key(row, stretch.start))
+
+    def _apply(self, key: bytes, holder: Holder, row: ScopeRow, burn: Burn) -> tuple[Stretch, GroupStretch, list[tuple[str, Amount]]]:
+        """Puts one burn into the stretches that hold its instant, opening them if need be."""
+        if burn.time >= self.group.stretch.until:
+            self.advance_group(burn.time)
+        group_stretch = self.group_at(burn.time)
+        stretch = self._stretch_for(key, holder, row, burn.time, group_stretch)
+        paid = self._place(stretch, group_stretch, holder, burn, 1)
+        self._save_stretch(key, row, stretch)
+        self._touch(key, burn.time)
+        if self.briefs[holder.contract].carry and stretch.parts and stretch.parts[-1].tail >= len(group_stretch.shared):
+            self._note_debtor(key, holder)
+        return stretch, group_stretch, paid
+
+    def _touch(self, key: bytes, since: Instant) -> None:
+        before = self.touched.get(key)
+        if before is None or since < before:
+            self.touched[key] = since
+
+    def _stretch_for(self, key: bytes, holder: Holder, row: ScopeRow, at: Instant, group_stretch: GroupStretch) -> Stretch:
+        """The scope's stretch that holds an instant."""
+        stretch = self.stretch_at(row, at)
+        if stretch is not None:
+            if stretch is row.stretch and stretch.revision != self.briefs[holder.contract].revision:
+                credits = self.seat_credits(holder, stretch.start, stretch.start)
+                stretch.until = self.scope_until(holder, stretch.start, credits)
+                stretch.revision = self.briefs[holder.contract].revision
+            if at < stretch.until and stretch.group_start == group_stretch.start:
+                return stretch
+        opened = self._open(holder, stretch, at, group_stretch)
+        if stretch is not None and opened.start == stretch.start:
+            # Nothing happened at what was only a lower bound.
+            stretch.until = opened.until
+            self._save_stretch(key, row, stretch)
+            return stretch
+        self._insert_stretch(key, row, opened)
+        return opened
+
+    def closing(self, holder: Holder, stretch: Stretch | None) -> Standing:
+        """What a scope has at the end of a stretch."""
+        brief = self.briefs[holder.contract]
+        standing = Standing(carry=brief.carry)
+        if stretch is None:
+            return standing
+        standing.at = stretch.start
+        standing.over = stretch.over
+        taken, tails = draws(stretch.own, stretch.parts)
+        for own, took in zip(stretch.own, taken, strict=True):
+            standing.left[own.name] = Left(own.left - took, own.granted)
+        for own in stretch.frozen:
+            standing.frozen[own.name] = Left(own.left, own.granted)
+        if stretch.inside or not brief.carry:
+            standing.over += self._overage(stretch, tails)
+        return standing
+
+    def _overage(self, stretch: Stretch, tails: list[Amount]) -> Amount:
+        """Only the last part can end at no grant at all."""
+        if stretch.parts and stretch.parts[-1].tail >= self._no_tail(stretch):
+            return tails[-1]
+        return 0
+
+    def _no_tail(self, stretch: Stretch) -> int:
+        return len(self.group_at(stretch.group_start).shared)
+
+    def _open(self, holder: Holder, previous: Stretch | None, at: Instant, group_stretch: GroupStretch) -> Stretch:
+        """The stretch of a scope that holds `at`: what its previous one left, carried on through what happened since."""
+        standing = self.closing(holder, previous)
+        bottom = ORIGIN if previous is None else previous.start
+        start, credits = self.play_scope(holder, standing, bottom, at)
+        return self._stretch(holder, standing, max(start, group_stretch.start), at, credits, group_stretch)
+
+    def play_scope(self, holder: Holder, standing: Standing, bottom: Instant, at: Instant, emit: Emit = silent) -> tuple[Instant, list[Credit]]:
+        """Carries a scope's standing to `at`; answers the last instant at which anything happened, and the credits."""
+        edges = [edge for edge in self._window(holder.contract) if edge <= at]
+        begun = standing.copy()
+        for low in self._lows(bottom, at, exact=emit is not silent or (begun.carry and begun.over != 0)):
+            standing.become(begun)
+            credits = self.seat_credits(holder, low, at)
+            resets = self.resets(bottom, at, [holder.contract])
+            last = standing.play(credits, resets, at, transfers=self._transfers(holder, bottom, at), emit=emit)
+            if last >= low:
+                break
+        return max([bottom, last, *edges]), credits
+
+    def _lows(self, bottom: Instant, at: Instant, *, exact: bool) -> Iterator[Instant]:
+        """Where a look back for the last boundary before `at` begins: what ended long ago is only derived if need be."""
+        if not exact:
+            for span in (DAY, 40 * DAY):
+                if at - span > bottom:
+                    yield at - span
+        yield bottom
+
+    def _window(self, contract: int) -> tuple[Instant, Instant]:
+        brief = self.briefs[contract]
+        return brief.starting_at, brief.ending_before
+
+    def _stretch(self, holder: Holder, standing: Standing, start: Instant, at: Instant, credits: list[Credit], group_stretch: GroupStretch) -> Stretch:
+        window = self._window(holder.contract)
+        ranks = [shared.rank for shared in group_stretch.shared]
+        own = []
+        place = 0
+        for credit in credits:
+            left = standing.left.get(credit.name)
+            if left is not None:
+                while place < len(ranks) and ranks[place] < credit.rank:
+                    place += 1
+                own.append(Own(credit.name, left.amount, left.granted, place))
+        return Stretch(
+            start=start,
+            until=self.scope_until(holder, at, credits),
+            group_start=group_stretch.start,
+            revision=self.briefs[holder.contract].revision,
+            inside=window[0] <= at < window[1],
+            over=standing.over,
+            own=own,
+            parts=[],
+            frozen=[Own(name, left.amount, left.granted, 0) for name, left in sorted(standing.frozen.items())],
+        )
+
+    # --- parts ---
+
+    def _portions(self, stretch: Stretch, group_stretch: GroupStretch, contract: int, burn: Burn) -> list[tuple[int, Amount]]:
+        """How a burn is split over the tails: each shared grant that ran dry at this very burn kept a part of it."""
+        shared = group_stretch.shared
+        if not stretch.inside:
+            return [(len(shared) + 1, burn.amount)]
+        portions = []
+        rest = burn.amount
+        for i, grant in enumerate(shared):
+            if grant.contract != 0 and grant.contract != contract:
+                continue
+            dry = grant.dry
+            if dry is None or (dry[0], dry[1]) > (burn.time, burn.id):
+                portions.append((i, rest))
+                return portions
+            if dry[0] == burn.time and dry[1] == burn.id and dry[2]:
+                kept = min(rest, dry[2])
+                portions.append((i, kept))
+                rest -= kept
+                if not rest:
+                    return portions
+        portions.append((len(shared), rest))
+        return portions
+
+    def _place(self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, sign: int) -> list[tuple[str, Amount]]:
+        portions = self._portions(stretch, group_stretch, holder.contract, burn)
+        return self._shift(stretch, group_stretch, [(tail, sign * amount) for tail, amount in portions])
+
+    def _shift(self, stretch: Stretch, group_stretch: GroupStretch, changes: list[tuple[int, Amount]]) -> list[tuple[str, Amount]]:
+        """Changes parts of a scope, and with them the draws on the shared grants. Answers who paid the difference."""
+        taken_before, tails_before = draws(stretch.own, stretch.parts)
+        before = {part.tail: tail for part, tail in zip(stretch.parts, tails_before, strict=True)}
+        for tail, amount in changes:
+            _add(stretch.parts, tail, amount)
+        taken, tails = draws(stretch.own, stretch.parts)
+        shared = group_stretch.shared
+        paid: list[tuple[str, Amount]] = []
+        for own, now, was in zip(stretch.own, taken, taken_before, strict=True):
+            if now != was:
+                paid.append((own.name, now - was))
+        over = 0
+        for part, tail in zip(stretch.parts, tails, strict=True):
+            delta = tail - before.pop(part.tail, 0)
+            if delta:
+                if part.tail < len(shared):
+                    shared[part.tail].drawn += delta
+                    paid.append((shared[part.tail].name, delta))
+                else:
+                    over += delta
+        for index, amount in before.items():
+            if amount:
+                if index < len(shared):
+                    shared[index].drawn -= amount
+                    paid.append((shared[index].name, -amount))
+                else:
+                    over -= amount
+        self._save_group_stretch(group_stretch)
+        if over:
+            paid.append(("", over))
+        if sum(amount for _, amount in paid) != sum(amount for _, amount in changes):
+            raise LawBroken("L14", f"{changes} were asked for, {paid} accounted for")
+        return paid
+
+    # --- the group moves on ---
+
+    def group_closing(self, stretch: GroupStretch) -> Standing:
+        standing = Standing(carry=False, at=stretch.start)
+        for shared in stretch.shared:
+            standing.left[shared.name] = Left(shared.left - shared.drawn, shared.granted)
+        return standing
+
+    def advance_group(self, at: Instant) -> None:
+        """Opens the group's stretch that holds `at`, and pays carried debts on the way."""
+        debtors = self._any_debtors()
+        while True:
+            current = self.group.stretch
+            if at < current.until:
+                return
+            standing = self.group_closing(current)
+            to = current.until if debtors else at
+            opened = self.play_group(standing, current.start, to)
+            if opened.start == current.start:
+                # Nothing happened at what was only a lower bound.
+                current.until = opened.until
+                self._save_group()
+                continue
+            self.book.save(CLOSED_GROUP, self._closed_group_key(current.start), current)
+            self.group.stretch = opened
+            self._save_group()
+            if debtors:
+                self._pay_debts(opened)
+
+    def play_group(self, standing: Standing, bottom: Instant, to: Instant, emit: Emit = silent) -> GroupStretch:
+        begun = standing.copy()
+        for low in self._lows(bottom, to, exact=emit is not silent):
+            standing.become(begun)
+            credits = self.pool_credits(low, to)
+            resets = self.resets(bottom, to, self._all_contracts())
+            last = standing.play(credits, resets, to, emit=emit)
+            if last >= low:
+                break
+        return self._group_stretch(standing, max(bottom, last), to, credits)
+
+    def _group_stretch(self, standing: Standing, start: Instant, at: Instant, credits: list[Credit]) -> GroupStretch:
+        shared = []
+        for credit in credits:
+            left = standing.left.get(credit.name)
+            if left is not None:
+                dry = (start, "", 0) if not left.amount else None
+                shared.append(Shared(credit.name, credit.contract, left.amount, left.granted, 0, credit.rank, dry))
+        return GroupStretch(start, self.group_until(at, credits), shared)
+
+    # --- carried debts (L7) ---
+
+    def _debtor_prefix(self) -> bytes:
+        return b"D" + self._prefix
+
+    def _note_debtor(self, key: bytes, holder: Holder) -> None:
+        """Debtors are paid contract by contract, a contract's pool before its seats, seats by id."""
+        brief = self.briefs[holder.contract]
+        order = b"\0" if holder.seat_id is None else b"\1" + text_key(holder.seat_id) + text_key(holder.seat_group_key or "")
+        debtor = self._debtor_prefix() + text_key(brief.contract_id) + order
+        if self.book.load(DEBTOR, debtor) is None:
+            self.book.save(DEBTOR, debtor, DebtorRow(key))
+
+    def debtors(self) -> list[bytes]:
+        prefix = self._debtor_prefix()
+        return [row.holder for _, row in self.book.scan(DEBTOR, prefix, after(prefix))]
+
+    def _any_debtors(self) -> bool:
+        if not any(brief.carry for brief in self.customer.contracts):
+            return False
+        prefix = self._debtor_prefix()
+        return any(True for _ in self.book.scan_lazily(DEBTOR, prefix, after(prefix)))
+
+    def _pay_debts(self, opened: GroupStretch) -> None:
+        """L13's step 5 at the start of a stretch of the group: each debtor is opened there, and pays in L5's order."""
+        for key in self.debtors():
+            holder = holder_of(self.customer, key)
+            row = self._scope(key)
+            previous = self.stretch_before(row, opened.start)
+            stretch = self.open_paying(holder, previous, opened)
+            if stretch is None:
+                continue
+            if row.stretch is None or stretch.start > row.stretch.start:
+                if row.stretch is not None:
+                    self.book.save(CLOSED_SCOPE, self._closed_key(row, row.stretch.start), row.stretch)
+                row.stretch = stretch
+                self._save_scope(key, row)
+            else:
+                raise LawBroken("L13", f"a debtor of {self.credit_type} was ahead of its group")
+        self._save_group_stretch(opened)
+
+    def open_paying(
+        self,
+        holder: Holder,
+        previous: Stretch | None,
+        opened: GroupStretch,
+        *,
+        emit: Emit = silent,
+        pay: "Callable[[Shared | Credit, Amount], None] | None" = None,
+    ) -> Stretch | None:
+        """A debtor at the start of a stretch of the group, and what it pays from the shared grants taken off their opening."""
+        at = opened.start
+        standing = self.closing(holder, previous)
+        bottom = standing.at
+        credits = self.seat_credits(holder, bottom, at)
+        resets = self.resets(bottom, at, [holder.contract])
+        transfers = self._transfers(holder, bottom, at)
+        # All but step 5 of the instant itself: its debts are paid from its own grants and the shared ones in one order.
+        standing.play(credits, resets, at - 1, transfers=transfers, emit=emit)
+        standing.play(credits, resets, at, transfers=transfers, emit=emit, until_step=4)
+        self._pay_in_order(holder, standing, credits, opened, pay)
+        return self._stretch(holder, standing, at, at, credits, opened)
+
+    def _pay_in_order(self, holder: Holder, standing: Standing, credits: list[Credit], opened: GroupStretch, pay: Callable[[Shared | Credit, Amount], None] | None = None) -> None:
+        if not standing.over:
+            return
+        payers: list[tuple[object, Credit | Shared]] = [(credit.rank, credit) for credit in credits if credit.name in standing.left]
+        payers += [(shared.rank, shared) for shared in opened.shared if shared.contract in (0, holder.contract)]
+        for _, payer in sorted(payers, key=lambda pair: pair[0]):  # type: ignore[arg-type,return-value]
+            if isinstance(payer, Shared):
+                left = Left(payer.left, payer.granted)
+                paid = standing.pay(left, opened.start, None)
+                payer.left -= paid
+                if paid and not payer.left and payer.dry is None:
+                    payer.dry = (opened.start, "", 0)
+            else:
+                paid = standing.pay(standing.left[payer.name], opened.start, None)
+            if paid and pay is not None:
+                pay(payer, paid)
+
+    # --- settling ---
+
+    def _settled(self, group_stretch: GroupStretch) -> bool:
+        for shared in group_stretch.shared:
+            if shared.drawn > shared.left or (shared.dry is not None and shared.drawn < shared.left):
+                return False
+        return True
+
+    def _last_of(self, row: ScopeRow, stretch: Stretch, group_stretch: GroupStretch) -> bool:
+        """Whether nothing that was computed before comes after these stretches."""
+        return stretch is row.stretch and group_stretch is self.group.stretch
+
+    def _settle(self, group_stretch: GroupStretch, touched: dict[bytes, Instant]) -> None:
+        """Moves burns between the parts until every shared grant paid what it had, in the order of time, and no more."""
+        for i, shared in enumerate(group_stretch.shared):
+            if shared.drawn > shared.left:
+                self._push(group_stretch, i, touched)
+            elif shared.dry is not None and shared.drawn < shared.left:
+                self._pull(group_stretch, i, touched)
+
+    def _end_of(self, group_stretch: GroupStretch) -> Instant:
+        following = self.group_after(group_stretch.start)
+        return FOREVER if following is None else following.start
+
+    def _move(self, burn: Burn, group_stretch: GroupStretch, changes: list[tuple[int, Amount]], touched: dict[bytes, Instant]) -> None:
+        row = self._scope(burn.holder)
+        stretch = self.stretch_at(row, burn.time)
+        assert stretch is not None
+        self._shift(stretch, group_stretch, changes)
+        self._save_stretch(burn.holder, row, stretch)
+        touched[burn.holder] = min(touched.get(burn.holder, FOREVER), stretch.start)
+        self._touch(burn.holder, burn.time)
+
+    def _portions_of(self, burn: Burn, group_stretch: GroupStretch) -> dict[int, Amount]:
+        holder = holder_of(self.customer, burn.holder)
+        row = self._scope(burn.holder)
+        stretch = self.stretch_at(row, burn.time)
+        assert stretch is not None
+        return dict(self._portions(stretch, group_stretch, holder.contract, burn))
+
+    def _push(self, group_stretch: GroupStretch, i: int, touched: dict[bytes, Instant]) -> None:
+        """A shared grant paid more than it had: its last takers go on to what comes after it."""
+        shared = group_stretch.shared[i]
+        end = self._end_of(group_stretch) if shared.dry is None else shared.dry[0] + 1
+        moved: list[tuple[Burn, dict[int, Amount]]] = []
+        for burn in self.burns(group_stretch.start, end, reverse=True):
+            if shared.contract not in (0, int.from_bytes(burn.holder[:4], "big")):
+                continue
+            portions = self._portions_of(burn, group_stretch)
+            portion = portions.get(i, 0)
+            if not portion:
+                continue
+            moved.append((burn, portions))
+            self._move(burn, group_stretch, [(i, -portion)], touched)
+            if shared.drawn <= shared.left:
+                break
+        else:
+            raise LawBroken("L14", f"{shared.name} paid {shared.drawn} of {shared.left} and nobody took it")
+        first, portions = moved[-1]
+        fits = self._fitting(first, group_stretch, i, portions[i])
+        shared.dry = (first.time, first.id, fits)
+        for burn, old in moved:
+            new = self._portions_of(burn, group_stretch)
+            old[i] = 0
+            changes = [(tail, new.get(tail, 0) - old.get(tail, 0)) for tail in sorted({*old, *new})]
+            self._move(burn, group_stretch, [change for change in changes if change[1]], touched)
+
+    def _fitting(self, burn: Burn, group_stretch: GroupStretch, i: int, portion: Amount) -> Amount:
+        """How much of a burn that a shared grant cannot wholly pay comes no further than this grant."""
+        row = self._scope(burn.holder)
+        stretch = self.stretch_at(row, burn.time)
+        assert stretch is not None
+        shared = group_stretch.shared[i]
+        self._shift(stretch, group_stretch, [(i, portion)])
+        excess = shared.drawn - shared.left
+        self._shift(stretch, group_stretch, [(i, -portion)])
+        return portion - excess
+
+    def _pull(self, group_stretch: GroupStretch, i: int, touched: dict[bytes, Instant]) -> None:
+        """A shared grant that ran dry has something left: the burns that passed it by come back to it, in order."""
+        shared = group_stretch.shared[i]
+        dry = shared.dry
+        assert dry is not None
+        for burn in self.burns(dry[0], self._end_of(group_stretch)):
+            if (burn.time, burn.id) < (dry[0], dry[1]) or burn.time < group_stretch.start:
+                continue
+            if shared.contract not in (0, int.from_bytes(burn.holder[:4], "big")):
+                continue
+            old = self._portions_of(burn, group_stretch)
+            later = [(tail, amount) for tail, amount in old.items() if i < tail <= len(group_stretch.shared)]
+            rest = sum(amount for _, amount in later)
+            if not rest:
+                continue
+            self._move(burn, group_stretch, [(i, rest), *((tail, -amount) for tail, amount in later)], touched)
+            for tail, _ in later:
+                if tail < len(group_stretch.shared):
+                    other = group_stretch.shared[tail]
+                    if other.dry is not None and other.dry[:2] == (burn.time, burn.id):
+                        other.dry = (burn.time, burn.id, 0)
+            excess = shared.drawn - shared.left
+            if excess > 0:
+                self._move(burn, group_stretch, [(i, -excess)], touched)
+                shared.dry = (burn.time, burn.id, old.get(i, 0) + rest - excess)
+                new = self._portions_of(burn, group_stretch)
+                self._move(burn, group_stretch, [(tail, amount) for tail, amount in new.items() if tail > i], touched)
+                return
+        shared.dry = None
+        self._save_group_stretch(group_stretch)
+
+    # --- what a changed past changes later ---
+
+    def _ripple(self, group_stretch: GroupStretch, dirty: dict[bytes, Instant]) -> None:
+        """Settles a stretch of the group and carries on what became different, through all later ones, until nothing does.
+        `dirty` maps each scope that changed to the start of its first changed stretch."""
+        while True:
+            while dirty or not self._settled(group_stretch):
+                end = self._end_of(group_stretch)
+                waiting = self._follow(group_stretch, end, dirty)
+                if self._settled(group_stretch):
+                    dirty = waiting
+                    break
+                moved: dict[bytes, Instant] = {}
+                self._settle(group_stretch, moved)
+                self._save_group_stretch(group_stretch)
+                dirty = waiting
+                for key, start in moved.items():
+                    dirty[key] = min(start, dirty.get(key, FOREVER))
+            following = self.group_after(group_stretch.start)
+            if following is None:
+                return
+            changed = self._reopen_group(group_stretch, following, dirty)
+            if not changed and not dirty:
+                return
+            group_stretch = following
+
+    def _follow(self, group_stretch: GroupStretch, end: Instant, dirty: dict[bytes, Instant]) -> dict[bytes, Instant]:
+        """Opens anew the stretches that follow changed ones, as far as this stretch of the group goes. Answers the scopes
+        whose changes reach beyond it."""
+        beyond: dict[bytes, Instant] = {}
+        queue = sorted(dirty.items(), key=lambda item: item[1])
+        while queue:
+            key, start = queue.pop(0)
+            holder = holder_of(self.customer, key)
+            row = self._scope(key)
+            for heir, at in self._heirs(holder, start):
+                if at < end:
+                    heir_row = self.book.load(SCOPE, self.scope_key(heir))
+                    before = None if heir_row is None else self.stretch_before(heir_row, at)
+                    if heir_row is not None and self.stretch_after(heir_row, ORIGIN - 1 if before is None else before.start) is not None:
+                        queue.append((heir, ORIGIN - 1 if before is None else before.start))
+                else:
+                    beyond[key] = start
+            following = self.stretch_after(row, start)
+            if following is None:
+                continue
+            if following.start >= end:
+                beyond[key] = start
+                continue
+            previous = self.stretch_before(row, following.start)
+            if self._reopen(key, holder, row, previous, following, group_stretch):
+                queue.append((key, following.start))
+        return beyond
+
+    def _heirs(self, holder: Holder, since: Instant) -> list[tuple[bytes, Instant]]:
+        """The seats that a seat's balance was carried to after `since`, and when."""
+        brief = self.briefs[holder.contract]
+        if not brief.carries or holder.seat_id is None:
+            return []
+        return [
+            (holder_key(self.customer, Holder(holder.contract, move.to_seat_id, holder.seat_group_key)), move.at)
+            for move in self._moves(holder, max(since, ORIGIN) + 1, FOREVER)
+            if move.from_seat_id == holder.seat_id
+        ]
+
+    def _reopen(self, key: bytes, holder: Holder, row: ScopeRow, previous: Stretch | None, stretch: Stretch, group_stretch: GroupStretch) -> bool:
+        """A stretch whose past changed: a new opening, the same burns. Whether anything became different."""
+        if stretch.start == group_stretch.start and self.is_debtor(key, holder):
+            return False  # opened with the group, in the debtors' order
+        fresh = self._open(holder, previous, stretch.start, group_stretch)
+        if fresh.own == stretch.own and fresh.over == stretch.over and fresh.frozen == stretch.frozen:
+            return False
+        self._put_opening(key, row, stretch, fresh, group_stretch)
+        return True
+
+    def _put_opening(self, key: bytes, row: ScopeRow, stretch: Stretch, fresh: Stretch, group_stretch: GroupStretch) -> None:
+        parts = [(part.tail, part.amount) for part in stretch.parts]
+        self._shift(stretch, group_stretch, [(tail, -amount) for tail, amount in parts])
+        stretch.own, stretch.over, stretch.frozen = fresh.own, fresh.over, fresh.frozen
+        self._shift(stretch, group_stretch, parts)
+        self._save_stretch(key, row, stretch)
+        self._touch(key, stretch.start)
+
+    def is_debtor(self, key: bytes, holder: Holder) -> bool:
+        brief = self.briefs[holder.contract]
+        if not brief.carry:
+            return False
+        order = b"\0" if holder.seat_id is None else b"\1" + text_key(holder.seat_id) + text_key(holder.seat_group_key or "")
+        return self.book.load(DEBTOR, self._debtor_prefix() + text_key(brief.contract_id) + order) is not None
+
+    def _reopen_group(self, previous: GroupStretch, stretch: GroupStretch, dirty: dict[bytes, Instant]) -> bool:
+        """A stretch of the group whose past changed: new openings for its grants, the same draws."""
+        fresh = self.play_group(self.group_closing(previous), previous.start, stretch.start)
+        debtors = self.debtors() if self._any_debtors() else []
+        openings: list[tuple[bytes, Holder, ScopeRow, Stretch]] = []
+        for key in debtors:
+            holder = holder_of(self.customer, key)
+            row = self._scope(key)
+            opened = self.open_paying(holder, self.stretch_before(row, stretch.start), fresh)
+            if opened is not None:
+                openings.append((key, holder, row, opened))
+        changed = False
+        for old, new in zip(stretch.shared, fresh.shared, strict=True):
+            if old.name != new.name:
+                raise LawBroken("L15", f"{old.name} became {new.name} in a changed past")
+            if old.left != new.left or old.granted != new.granted:
+                changed = True
+                old.left, old.granted = new.left, new.granted
+                if not old.left and not old.drawn and old.dry is None:
+                    old.dry = new.dry
+        if changed:
+            self._save_group_stretch(stretch)
+        for key, holder, row, opened in openings:
+            existing = self.stretch_at(row, stretch.start)
+            if existing is None or existing.start != stretch.start:
+                self._insert_stretch(key, row, opened)
+                dirty[key] = min(dirty.get(key, FOREVER), stretch.start)
+            elif existing.own != opened.own or existing.over != opened.over or existing.frozen != opened.frozen:
+                self._put_opening(key, row, existing, opened, stretch)
+                dirty[key] = min(dirty.get(key, FOREVER), stretch.start)
+        return changed
+
+    def _insert_stretch(self, key: bytes, row: ScopeRow, stretch: Stretch) -> None:
+        if row.stretch is None:
+            row.stretch = stretch
+        elif stretch.start > row.stretch.start:
+            self.book.save(CLOSED_SCOPE, self._closed_key(row, row.stretch.start), row.stretch)
+            row.stretch = stretch
+        else:
+            self.book.save(CLOSED_SCOPE, self._closed_key(row, stretch.start), stretch)
+        self._save_scope(key, row)
+
+    # --- what was agreed changed ---
+
+    def rebuild(self, since: Instant) -> None:
+        """The shared grants, or those of all seats of a contract, changed from `since` on: the burns from then on are played
+        again. Without such burns this costs nothing."""
+        group = self.group
+        current = group.stretch
+        if current.start < since and group.last < since:
+            credits = self.pool_credits(current.start, current.start)
+            current.until = self.group_until(current.start, credits)
+            self._save_group()
+            return
+        again = list(self.burns(since, FOREVER))
+        keys = {burn.holder for burn in again} | set(self.debtors())
+        base = self._group_before(since)
+        for burn in reversed(again):
+            if self._base_holds(base, burn):
+                self._take_out(base, burn, since)
+        for key in sorted(keys):
+            self._cut_scope(key, since)
+        self._cut_group(base, since)
+        for burn in again:
+            holder = holder_of(self.customer, burn.holder)
+            row = self._scope(burn.holder)
+            self._touch(burn.holder, burn.time)
+            stretch, group_stretch, _ = self._apply(burn.holder, holder, row, burn)
+            if not (self._settled(group_stretch) and self._last_of(row, stretch, group_stretch)):
+                self._ripple(group_stretch, {burn.holder: stretch.start})
+
+    def _group_before(self, at: Instant) -> GroupStretch | None:
+        """The last stretch of the group that starts strictly before an instant."""
+        if self.group.stretch.start < at:
+            return self.group.stretch
+        prefix = b"Y" + self._prefix
+        for _, closed in self.book.scan_lazily(CLOSED_GROUP, prefix, prefix + instant_key(at), reverse=True):
+            return closed
+        return None
+
+    def _base_holds(self, base: GroupStretch | None, burn: Burn) -> bool:
+        return base is not None and self.group_at(burn.time) is base
+
+    def _take_out(self, base: GroupStretch | None, burn: Burn, since: Instant) -> None:
+        assert base is not None
+        row = self._scope(burn.holder)
+        stretch = self.stretch_at(row, burn.time)
+        assert stretch is not None
+        if stretch.start < since:
+            self._place(stretch, base, holder_of(self.customer, burn.holder), burn, -1)
+            self._save_stretch(burn.holder, row, stretch)
+        else:
+            portions = [(part.tail, -part.amount) for part in stretch.parts]
+            self._shift(stretch, base, portions)
+            self._save_stretch(burn.holder, row, stretch)
+
+    def _cut_scope(self, key: bytes, since: Instant) -> None:
+        """Forgets a scope's stretches that start at or after an instant."""
+        row = self._scope(key)
+        while row.stretch is not None and row.stretch.start >= since:
+            previous = self.stretch_before(row, row.stretch.start)
+            if previous is not None:
+                self.book.drop(CLOSED_SCOPE, self._closed_key(row, previous.start))
+            row.stretch = previous
+        if row.stretch is not None:
+            row.stretch.revision = -1
+        self._save_scope(key, row)
+
+    def _cut_group(self, base: GroupStretch | None, since: Instant) -> None:
+        """Forgets the group's stretches that start at or after an instant, and where grants ran dry after it."""
+        prefix = b"Y" + self._prefix
+        keep = ORIGIN if base is None else base.start
+        for key, _ in self.book.scan(CLOSED_GROUP, prefix + instant_key(keep), after(prefix)):
+            self.book.drop(CLOSED_GROUP, key)
+        if base is None:
+            base = GroupStretch(ORIGIN, FOREVER, [])
+        for shared in base.shared:
+            if shared.dry is not None and shared.dry[0] >= since:
+                shared.dry = None
+            if shared.dry is None and not shared.left:
+                shared.dry = (base.start, "", 0)
+        credits = self.pool_credits(base.start, base.start) if base.start > ORIGIN else []
+        base.until = self.group_until(base.start, credits)
+        self.group.stretch = base
+        self._save_group()
+
+    def rework(self, holders: dict[Holder, Instant]) -> None:
+        """The grants of some seats changed, each from an instant on: their burns from then on are played again, nobody
+        else's."""
+        earliest = None
+        dirty: dict[bytes, Instant] = {}
+        for holder, since in sorted(holders.items(), key=lambda item: item[1]):
+            key = holder_key(self.customer, holder)
+            row = self.book.load(SCOPE, self.scope_key(key))
+            if row is None or row.stretch is None:
+                continue
+            again = list(self.burns_of(row.number, since, FOREVER))
+            if not again and row.stretch.start < since and not self.is_debtor(key, holder):
+                row.stretch.revision = -1
+                self._save_scope(key, row)
+                continue
+            self._touch(key, since)
+            first = self._rework_one(key, holder, row, since, again)
+            if first is not None:
+                earliest = first if earliest is None else min(earliest, first)
+                before = self.stretch_before(row, since)
+                dirty[key] = ORIGIN if before is None else before.start
+        if earliest is not None:
+            self._ripple(self.group_at(earliest), dirty)
+
+    def _rework_one(self, key: bytes, holder: Holder, row: ScopeRow, since: Instant, again: list[tuple[Instant, str, Amount]]) -> Instant | None:
+        """Takes a scope's burns from `since` on out of its stretches and puts them back into new ones."""
+        burns = [Burn(time, id, amount, key) for time, id, amount in again]
+        base = self.stretch_before(row, since)
+        touched: list[Instant] = []
+        for burn in burns:
+            if base is not None and self.stretch_at(row, burn.time) is base:
+                group_stretch = self.group_at(base.group_start)
+                self._place(base, group_stretch, holder, burn, -1)
+                touched.append(group_stretch.start)
+        if base is not None:
+            self._save_stretch(key, row, base)
+        start = since
+        opened_by_debt: list[Instant] = []
+        while True:
+            stretch = self.stretch_at(row, start) if start == since else self.stretch_after(row, start)
+            if stretch is None:
+                break
+            if stretch.start >= since:
+                group_stretch = self.group_at(stretch.group_start)
+                self._shift(stretch, group_stretch, [(part.tail, -part.amount) for part in stretch.parts])
+                self._save_stretch(key, row, stretch)
+                touched.append(group_stretch.start)
+                if stretch.start == group_stretch.start:
+                    opened_by_debt.append(stretch.start)
+            start = max(stretch.start, since)
+            if stretch.start < since:
+                following = self.stretch_after(row, stretch.start)
+                if following is None:
+                    break
+                start = following.start - 1
+        self._cut_scope(key, since)
+        if self.is_debtor(key, holder):
+            for at in opened_by_debt:
+                group_stretch = self.group_at(at)
+                previous = self.stretch_before(row, at)
+                self._insert_stretch(key, row, self._open(holder, previous, at, group_stretch))
+        for burn in burns:
+            group_stretch = self.group_at(burn.time)
+            stretch = self._stretch_for(key, holder, row, burn.time, group_stretch)
+            self._place(stretch, group_stretch, holder, burn, 1)
+            self._save_stretch(key, row, stretch)
+            touched.append(group_stretch.start)
+            if self.briefs[holder.contract].carry and stretch.parts and stretch.parts[-1].tail >= len(group_stretch.shared):
+                self._note_debtor(key, holder)
+        return min(touched) if touched else (self.group_at(since).start if opened_by_debt else None)
+
+    # --- who paid ---
+
+    def paid_by(self, wanted: Burn, holder: Holder) -> list[tuple[str, Amount]]:
+        """What each grant paid of a burn, as of all that is known now; the overage under the name ""."""
+        group_stretch = self.group_at(wanted.time)
+        row = self._scope(wanted.holder)
+        stretch = self.stretch_at(row, wanted.time)
+        assert stretch is not None
+        parts: list[Part] = []
+        for time, id, amount in self.burns_of(row.number, stretch.start, wanted.time + 1):
+            burn = Burn(time, id, amount, wanted.holder)
+            if (time, id) > (wanted.time, wanted.id):
+                break
+            paid = self.attribute(stretch, group_stretch, holder, burn, parts)
+        return paid
+
+    def attribute(self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, parts: list[Part]) -> list[tuple[str, Amount]]:
+        """Who paid a burn, given the parts of the burns before it in its stretch; adds it to them."""
+        taken_before, tails_before = draws(stretch.own, parts)
+        before = {part.tail: tail for part, tail in zip(parts, tails_before, strict=True)}
+        for tail, amount in self._portions(stretch, group_stretch, holder.contract, burn):
+            _add(parts, tail, amount)
+        taken, tails = draws(stretch.own, parts)
+        paid = [(own.name, now - was) for own, now, was in zip(stretch.own, taken, taken_before, strict=True) if now != was]
+        over = 0
+        for part, tail in zip(parts, tails, strict=True):
+            delta = tail - before.get(part.tail, 0)
+            if delta and part.tail < len(group_stretch.shared):
+                paid.append((group_stretch.shared[part.tail].name, delta))
+            else:
+                over += delta
+        if over:
+            paid.append(("", over))
+        return paid
+
+
+def draws(own: list[Own], parts: list[Part]) -> tuple[list[Amount], list[Amount]]:
+    """What the burns of a stretch took of each of the scope's own grants, and what each part asked of its tail.
+
+    A part draws, in order, on the own grants that burn before its tail, as far as earlier parts left anything."""
+    taken = [0] * len(own)
+    tails = []
+    i = 0
+    for part in parts:
+        rest = part.amount
+        tail = part.tail
+        while rest and i < len(own) and own[i].place <= tail:
+            room = own[i].left - taken[i]
+            if room > rest:
+                taken[i] += rest
+                rest = 0
+                break
+            taken[i] += room
+            rest -= room
+            i += 1
+        tails.append(rest)
+    return taken, tails
+
+
+def _add(parts: list[Part], tail: int, amount: Amount) -> None:
+    for i, part in enumerate(parts):
+        if part.tail == tail:
+            part.amount += amount
+            if not part.amount:
+                del parts[i]
+            return
+        if part.tail > tail:
+            if amount:
+                parts.insert(i, Part(tail, amount))
+            return
+    if amount:
+        parts.append(Part(tail, amount))

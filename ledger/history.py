@@ -1,0 +1,503 @@
+"""Questions: what was, is and will be, as far as the facts known now say it.
+
+Every question is asked of rows that it leaves as they are. A balance at an instant is the opening of the stretch that holds
+it, less the burns before it, carried on to it; the entries of an account are the same play, told aloud.
+"""
+
+from collections.abc import Iterator
+
+from ledger import charges as seat_charges
+from ledger import grants, seats
+from ledger.amounts import Amount
+from ledger.answers import Balance, Charge, Counts, Entry, GrantBalance, Window
+from ledger.balances import SCOPE, Account, Burn, GroupStretch, Part, ScopeRow, Shared, Stretch
+from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, customer_key, load_contract
+from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of, parts_of
+from ledger.instants import FOREVER, ORIGIN, Instant
+from ledger.outcome import Scope
+from ledger.rows import Book, Scratch, after, number_key, text_of
+from ledger.seat_rows import SEAT as SEAT_ROW, Keys
+from ledger.standing import Standing
+
+
+def _look(book: Book, customer_id: str) -> tuple[Book, CustomerRow | None]:
+    book.flush()
+    scratch = Book(Scratch(book.rows))
+    return scratch, scratch.load(CUSTOMER, customer_key(customer_id))
+
+
+def scope_of(customer_id: str, who: CustomerRow, holder: Holder, credit_type: str) -> Scope:
+    contract_id = next((brief.contract_id for brief in who.contracts if brief.number == holder.contract), None)
+    if holder.seat_id is None:
+        return Scope(customer_id=customer_id, contract_id=contract_id, credit_type=credit_type)
+    assert holder.seat_group_key is not None
+    return Scope(
+        customer_id=customer_id, contract_id=contract_id, seat_id=holder.seat_id, seat_group_key=holder.seat_group_key, credit_type=credit_type
+    )
+
+
+# --- balances --------------------------------------------------------------------------------------------------------
+
+
+def balances(
+    book: Book, customer_id: str, at: Instant, *, contract_id: str | None = None, seat_id: str | None = None, credit_type: str | None = None
+) -> list[Balance]:
+    """A row for each pool and seat that ever was given or burned anything up to `at`, and for each seat assigned then."""
+    scratch, who = _look(book, customer_id)
+    if who is None:
+        return []
+    found = []
+    for each in who.credit_types:
+        if credit_type is not None and each != credit_type:
+            continue
+        account = Account(scratch, who, each)
+        reach(account, at)
+        for holder in holders_of(account, at, contract_id, seat_id):
+            balance = balance_of(account, customer_id, holder, at)
+            if balance is not None:
+                found.append(balance)
+    return sorted(found, key=_in_order)
+
+
+def _in_order(balance: Balance) -> tuple[str, str, bool, str, str]:
+    scope = balance.scope
+    return scope.credit_type, scope.contract_id or "", scope.seat_id is not None, scope.seat_group_key, scope.seat_id or ""
+
+
+def reach(account: Account, at: Instant) -> None:
+    """Carries the account's group to an instant, so that debts are paid on the way. Only ever on scratch rows."""
+    if account.group.stretch.until <= at:
+        account.advance_group(at)
+
+
+def holders_of(account: Account, at: Instant, contract_id: str | None, seat_id: str | None) -> Iterator[Holder]:
+    """Every holder that may have a row in the answer, once."""
+    who, book = account.customer, account.book
+    seen: set[Holder] = set()
+    numbers = [brief.number for brief in who.contracts if contract_id is None or brief.contract_id == contract_id]
+    if contract_id is None:
+        numbers.append(0)
+    for number in numbers:
+        if seat_id is None:
+            seen.add(Holder(number))
+        if not number:
+            continue
+        contract = load_contract(book, who.number, number)
+        for subscription in contract.subscriptions:
+            if seat_id is not None:
+                who.group_key(subscription.seat_group_key)
+                seen.add(Holder(number, seat_id, subscription.seat_group_key))
+            else:
+                for each in _everyone(book, who.number, subscription.number):
+                    seen.add(Holder(number, each, subscription.seat_group_key))
+        prefix = b"G" + number_key(who.number) + number_key(number) + b"\1"
+        for _, row in book.scan(grants.GRANT, prefix, after(prefix)):
+            if row.given.seat_id is not None and seat_id in (None, row.given.seat_id):
+                seen.add(Holder(number, row.given.seat_id, row.given.seat_group_key))
+        prefix = account.scope_key(number_key(number))
+        for key, _ in book.scan(SCOPE, prefix, after(prefix)):
+            holder = holder_of(who, key[len(prefix) - 4 :])
+            if holder.seat_id is not None and seat_id in (None, holder.seat_id):
+                seen.add(holder)
+    yield from sorted(seen, key=lambda holder: (holder.contract, holder.seat_group_key or "", holder.seat_id or ""))
+
+
+def _everyone(book: Book, customer: int, subscription: int) -> Iterator[str]:
+    """Every seat that an edit ever assigned."""
+    prefix = Keys(customer, subscription).seats
+    for key, _ in book.scan(SEAT_ROW, prefix, after(prefix)):
+        yield text_of(key[len(prefix) :])
+
+
+def balance_of(account: Account, customer_id: str, holder: Holder, at: Instant) -> Balance | None:
+    """The answer for one scope, or None where there is nothing to say."""
+    if holder.seat_id is None:
+        standing, credits = pool_standing(account, holder.contract, at)
+        over = scope_standing(account, holder, at)[0].over if holder.contract else 0
+    else:
+        standing, credits = scope_standing(account, holder, at)
+        over = standing.over
+    active = [(credit, standing.left[credit.name]) for credit in credits if credit.name in standing.left]
+    if not active and not over and not _known(account, holder, at):
+        return None
+    return Balance(
+        scope=scope_of(customer_id, account.customer, holder, account.credit_type),
+        balance=sum(left.amount for _, left in active),
+        granted=sum(left.granted for _, left in active),
+        overage=over,
+        grants=tuple(
+            GrantBalance(
+                grant_id=credit.grant_id,
+                slice=credit.slice,
+                balance=left.amount,
+                granted=left.granted,
+                amount=credit.amount,
+                priority=credit.priority,
+                effective_at=credit.effective_at,
+                expires_at=credit.expires_at,
+                subscription_id=credit.subscription_id,
+            )
+            for credit, left in active
+        ),
+    )
+
+
+def _known(account: Account, holder: Holder, at: Instant) -> bool:
+    """Whether a scope that has nothing now is assigned, or ever was given or burned anything up to an instant."""
+    book, who = account.book, account.customer
+    if holder.seat_id is None:
+        credits = grants.of_pool(book, who, holder.contract, account.credit_type, ORIGIN, at)
+    else:
+        credits = account.seat_credits(holder, ORIGIN, at)
+    if any(credit.start <= at and credit.start < credit.end for credit in credits):
+        return True
+    if holder.seat_id is not None:
+        contract = load_contract(book, who.number, holder.contract)
+        for subscription in contract.subscriptions:
+            if subscription.seat_group_key == holder.seat_group_key:
+                stays = grants.stays_of(book, who, contract, subscription, holder.seat_id)
+                if any(stay.start <= at < stay.end for stay in stays):
+                    return True
+    if not holder.contract:
+        return False
+    row = book.load(SCOPE, account.scope_key(holder_key(who, holder)))
+    return row is not None and any(True for _ in account.burns_of(row.number, ORIGIN, at))
+
+
+def scope_standing(account: Account, holder: Holder, at: Instant) -> tuple[Standing, list[Credit]]:
+    """What a seat has of its own at an instant, and its overage: burns before it counted, all but the burns of it done."""
+    row = account.book.load(SCOPE, account.scope_key(holder_key(account.customer, holder)))
+    stretch = None if row is None else account.stretch_at(row, at)
+    if row is None or stretch is None:
+        standing = account.closing(holder, None)
+        _, credits = account.play_scope(holder, standing, ORIGIN, at)
+        return standing, credits
+    following = account.stretch_after(row, stretch.start)
+    if following is not None or at <= account.group.last:
+        stretch = _as_of(account, holder, row, stretch, at)
+    standing = account.closing(holder, stretch)
+    _, credits = account.play_scope(holder, standing, stretch.start, at)
+    return standing, credits
+
+
+def _as_of(account: Account, holder: Holder, row: ScopeRow, stretch: Stretch, at: Instant) -> Stretch:
+    """A stretch with only its burns before an instant."""
+    parts: list[Part] = []
+    key = holder_key(account.customer, holder)
+    group_stretch = account.group_at(stretch.group_start)
+    for time, id, amount in account.burns_of(row.number, stretch.start, at):
+        account.attribute(stretch, group_stretch, holder, Burn(time, id, amount, key), parts)
+    return Stretch(
+        stretch.start, stretch.until, stretch.group_start, stretch.revision, stretch.inside, stretch.over, stretch.own, parts, stretch.frozen
+    )
+
+
+def pool_standing(account: Account, contract: int, at: Instant) -> tuple[Standing, list[Credit]]:
+    """What a pool has at an instant. `contract` 0 is the customer's pool."""
+    standing, credits = group_standing(account, at)
+    return standing, [credit for credit in credits if credit.contract == contract]
+
+
+def group_standing(account: Account, at: Instant) -> tuple[Standing, list[Credit]]:
+    """What every shared grant of an account has at an instant."""
+    stretch = account.group_at(at)
+    if at <= account.group.last:
+        stretch = _group_as_of(account, stretch, at)
+    standing = account.group_closing(stretch)
+    account.play_group(standing, stretch.start, at)
+    return standing, account.pool_credits(at, at)
+
+
+def _group_as_of(account: Account, stretch: GroupStretch, at: Instant) -> GroupStretch:
+    """A stretch of the group with only the draws of burns before an instant."""
+    shared = [Shared(one.name, one.contract, one.left, one.granted, 0, one.rank, one.dry) for one in stretch.shared]
+    by_name = {one.name: one for one in shared}
+    for _, paid in attributions(account, stretch, at):
+        for name, amount in paid:
+            if name in by_name:
+                by_name[name].drawn += amount
+    return GroupStretch(stretch.start, stretch.until, shared)
+
+
+def attributions(account: Account, group_stretch: GroupStretch, until: Instant) -> Iterator[tuple[Burn, list[tuple[str, Amount]]]]:
+    """The burns of a stretch of the group before an instant, in order, and who paid each."""
+    parts: dict[tuple[bytes, Instant], list[Part]] = {}
+    following = account.group_after(group_stretch.start)
+    end = until if following is None else min(until, following.start)
+    for burn in list(account.burns(group_stretch.start, end)):
+        holder = holder_of(account.customer, burn.holder)
+        row = account.book.load(SCOPE, account.scope_key(burn.holder))
+        assert row is not None
+        stretch = account.stretch_at(row, burn.time)
+        assert stretch is not None
+        before = parts.setdefault((burn.holder, stretch.start), [])
+        yield burn, account.attribute(stretch, group_stretch, holder, burn, before)
+
+
+# --- entries ---------------------------------------------------------------------------------------------------------
+
+_STEP = {
+    "expired": 1, "voided": 1, "debt_forgiven": 2, "forfeited": 3, "lifted": 3, "moved_out": 4, "moved_in": 5, "granted": 6, "restored": 6,
+    "adjusted": 7, "lapsed": 8, "debt_paid": 9, "burned": 10, "overage": 11,
+}  # fmt: skip
+
+
+class _Teller:
+    """Collects the entries of one account."""
+
+    def __init__(self, account: Account, customer_id: str, until: Instant) -> None:
+        self.account = account
+        self.customer_id = customer_id
+        self.until = until
+        self.told: list[Entry] = []
+
+    def emit_for(self, holder: Holder | None):  # type: ignore[no-untyped-def]
+        """Where the entries of a scope go; None: of whichever pool a shared credit belongs to."""
+
+        def emit(time: Instant, type: str, amount: Amount, beside: Amount, credit: Credit | None, cause_type: str, cause_id: str) -> None:
+            if time > self.until:
+                return
+            of = holder if holder is not None else Holder(credit.contract if credit is not None else 0)
+            self.tell(time, type, amount, beside, of, None if credit is None else credit.name, cause_type, cause_id)
+
+        return emit
+
+    def tell(self, time: Instant, type: str, amount: Amount, beside: Amount, holder: Holder, name: str | None, cause_type: str, cause_id: str) -> None:
+        grant_id, slice = None, None
+        if name is not None:
+            _, _, grant_id, slice, _ = parts_of(name)
+        scope = scope_of(self.customer_id, self.account.customer, holder, self.account.credit_type)
+        self.told.append(
+            Entry(
+                time=time, type=type, amount=amount, beside=beside, scope=scope, grant_id=grant_id, slice=slice, cause_type=cause_type,
+                cause_id=cause_id,
+            )  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+def entries(book: Book, customer_id: str, until: Instant) -> list[Entry]:
+    """All entries before `until`, and those of `until` itself but its burns, in a total order; each scope's amounts sum to
+    its balance (L14)."""
+    scratch, who = _look(book, customer_id)
+    if who is None:
+        return []
+    told: list[Entry] = []
+    for credit_type in who.credit_types:
+        account = Account(scratch, who, credit_type)
+        reach(account, until)
+        teller = _Teller(account, customer_id, until)
+        _tell_account(account, teller)
+        told += teller.told
+    told.sort(key=_entry_order)
+    running: dict[Scope, Amount] = {}
+    for i, entry in enumerate(told):
+        running[entry.scope] = running.get(entry.scope, 0) + entry.amount
+        told[i] = Entry(
+            time=entry.time, type=entry.type, amount=entry.amount, beside=entry.beside, scope=entry.scope, grant_id=entry.grant_id,
+            slice=entry.slice, cause_type=entry.cause_type, cause_id=entry.cause_id, balance_after=running[entry.scope],
+        )  # fmt: skip
+    return told
+
+
+def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, int]:
+    scope = entry.scope
+    return (
+        entry.time, _STEP[entry.type], entry.cause_id if entry.type in ("burned", "overage") else "", scope.credit_type,
+        scope.contract_id or "", scope.seat_id or "", entry.grant_id or "", entry.cause_id, -1 if entry.slice is None else entry.slice,
+    )  # fmt: skip
+
+
+def _tell_account(account: Account, teller: _Teller) -> None:
+    until = teller.until
+    debtors = account.debtors()
+    group_stretch: GroupStretch | None = account.group_at(ORIGIN)
+    assert group_stretch is not None
+    standing = account.group_closing(group_stretch)
+    while True:
+        for burn, paid in attributions(account, group_stretch, until):
+            _tell_burn(account, teller, burn, paid)
+        following = account.group_after(group_stretch.start)
+        standing = account.group_closing(group_stretch)
+        if following is None or following.start > until:
+            account.play_group(standing, group_stretch.start, until, teller.emit_for(None))
+            break
+        opened = account.play_group(standing, group_stretch.start, following.start, teller.emit_for(None))
+        for key in debtors:
+            _tell_debtor(account, teller, key, opened)
+        group_stretch = following
+    for holder in holders_of(account, until, None, None):
+        if holder.contract:
+            _tell_scope(account, teller, holder)
+
+
+def _tell_burn(account: Account, teller: _Teller, burn: Burn, paid: list[tuple[str, Amount]]) -> None:
+    holder = holder_of(account.customer, burn.holder)
+    for name, amount in paid:
+        if not name:
+            teller.tell(burn.time, "overage", 0, amount, holder, None, "credit-burn", burn.id)
+            continue
+        kind, contract, _, _, _ = parts_of(name)
+        whose = holder if kind == SEAT else Holder(contract if kind == CONTRACT else 0)
+        teller.tell(burn.time, "burned", -amount, 0, whose, name, "credit-burn", burn.id)
+
+
+def _tell_debtor(account: Account, teller: _Teller, key: bytes, opened: GroupStretch) -> None:
+    """What a debtor paid where a stretch of the group opened."""
+    holder = holder_of(account.customer, key)
+    row = account.book.load(SCOPE, account.scope_key(key))
+    if row is None:
+        return
+    previous = account.stretch_before(row, opened.start)
+    emit = teller.emit_for(holder)
+
+    def pay(payer: Credit | Shared, paid: Amount) -> None:
+        if isinstance(payer, Shared):
+            kind, contract, _, _, _ = parts_of(payer.name)
+            teller.tell(opened.start, "debt_paid", -paid, 0, Holder(contract if kind == CONTRACT else 0), payer.name, "debt", holder.seat_id or "")
+        else:
+            teller.tell(opened.start, "debt_paid", -paid, 0, holder, payer.name, "debt", holder.seat_id or "")
+        teller.tell(opened.start, "debt_paid", 0, -paid, holder, None, "debt", holder.seat_id or "")
+
+    account.open_paying(holder, previous, opened, emit=emit, pay=pay)
+
+
+def _tell_scope(account: Account, teller: _Teller, holder: Holder) -> None:
+    until = teller.until
+    key = holder_key(account.customer, holder)
+    row = account.book.load(SCOPE, account.scope_key(key))
+    standing = account.closing(holder, None)
+    emit = teller.emit_for(holder)
+    start = ORIGIN
+    stretch = None if row is None else account.stretch_after(row, ORIGIN - 1)
+    while stretch is not None and stretch.start <= until:
+        assert row is not None
+        if not (stretch.start == stretch.group_start and account.is_debtor(key, holder)):
+            account.play_scope(holder, standing, start, stretch.start, emit)
+        standing = account.closing(holder, stretch)
+        start = stretch.start
+        stretch = account.stretch_after(row, stretch.start)
+    account.play_scope(holder, standing, start, until, emit)
+
+
+# --- counts, charges, curves -----------------------------------------------------------------------------------------
+
+
+def _contract(book: Book, who: CustomerRow | None, contract_id: str) -> ContractRow | None:
+    brief = None if who is None else who.brief(contract_id)
+    return None if who is None or brief is None else load_contract(book, who.number, brief.number)
+
+
+def counts(book: Book, customer_id: str, contract_id: str, at: Instant) -> list[Counts]:
+    """Each subscription of a contract at an instant (L11, L20)."""
+    scratch, who = _look(book, customer_id)
+    contract = _contract(scratch, who, contract_id)
+    if who is None or contract is None:
+        return []
+    found = [seats.counts(scratch, who.number, contract, row, at) for row in contract.subscriptions]
+    return sorted(found, key=lambda one: one.subscription_id)
+
+
+def holders(book: Book, customer_id: str, contract_id: str, subscription_id: str, at: Instant) -> list[str]:
+    """Who sits in a subscription at an instant, by id."""
+    scratch, who = _look(book, customer_id)
+    contract = _contract(scratch, who, contract_id)
+    row = None if contract is None else contract.subscription(subscription_id, None, at)
+    if who is None or contract is None or row is None:
+        return []
+    born, dies = contract.life(row)
+    if not born <= at < dies:
+        return []
+    return [seat_id for seat_id, _ in seats.members(scratch, who.number, row, at)]
+
+
+def charges(book: Book, customer_id: str, until: Instant) -> list[Charge]:
+    """What is due for seats before `until` (L20)."""
+    scratch, who = _look(book, customer_id)
+    found: list[Charge] = []
+    for brief in [] if who is None else who.contracts:
+        assert who is not None
+        contract = load_contract(scratch, who.number, brief.number)
+        for row in contract.subscriptions:
+            found += seat_charges.charges(scratch, who.number, contract, row, ORIGIN, until)
+    return sorted(found, key=lambda charge: (charge.time, charge.contract_id, charge.subscription_id, charge.kind))
+
+
+def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant]) -> list[Window]:
+    """The balance of a scope at each of some instants, and what was burned and went over between them."""
+    windows: list[Window] = []
+    scratch, who = _look(book, customer_id)
+    if who is None:
+        return windows
+    lines = [entry for entry in entries(book, customer_id, max(times, default=ORIGIN)) if entry.scope == scope]
+    before = ORIGIN
+    for at in times:
+        found = [
+            one
+            for one in balances(book, customer_id, at, contract_id=scope.contract_id, seat_id=scope.seat_id, credit_type=scope.credit_type)
+            if one.scope == scope
+        ]
+        within = [entry for entry in lines if before <= entry.time < at]
+        windows.append(
+            Window(
+                time=at,
+                balance=found[0].balance if found else 0,
+                granted=found[0].granted if found else 0,
+                burned=-sum(entry.amount for entry in within if entry.type == "burned"),
+                overage=sum(entry.beside for entry in within if entry.type == "overage"),
+            )
+        )
+        before = at
+    return windows
+
+
+def available(book: Book, scope: Scope, at: Instant, amount: Amount) -> tuple[bool, list[tuple[str, int | None, Amount]]]:
+    """Whether a burn of this scope at an instant would be covered whole, and what would pay, in L5's order."""
+    scratch, who = _look(book, scope.customer_id)
+    brief = None if who is None or scope.contract_id is None else who.brief(scope.contract_id)
+    if who is None or brief is None or not brief.starting_at <= at < brief.ending_before:
+        return False, []
+    who.group_key(scope.seat_group_key)
+    account = Account(scratch, who, scope.credit_type)
+    reach(account, at)
+    standing, credits = group_standing(account, at)
+    payers = [(credit.rank, credit, standing.left[credit.name]) for credit in credits if credit.contract in (0, brief.number) and credit.name in standing.left]
+    if scope.seat_id is not None:
+        own, own_credits = scope_standing(account, Holder(brief.number, scope.seat_id, scope.seat_group_key), at)
+        payers += [(credit.rank, credit, own.left[credit.name]) for credit in own_credits if credit.name in own.left]
+    paid: list[tuple[str, int | None, Amount]] = []
+    rest = amount
+    for _, credit, left in sorted(payers, key=lambda payer: payer[0]):
+        take = min(rest, left.amount)
+        if take:
+            paid.append((credit.grant_id, credit.slice, take))
+            rest -= take
+    return rest == 0, paid
+
+
+def next_due(book: Book, customer_id: str, after_at: Instant) -> Instant | None:
+    """The first instant strictly after `after_at` at which anything of a customer starts, ends, recurs, is reset or raised,
+    seats change, or a billing period starts (L17)."""
+    scratch, who = _look(book, customer_id)
+    if who is None:
+        return None
+    due = FOREVER
+    for brief in who.contracts:
+        contract = load_contract(scratch, who.number, brief.number)
+        for edge in (contract.starting_at, contract.ending_before()):
+            if after_at < edge < due:
+                due = edge
+        for row in contract.subscriptions:
+            step = seats.next_step_after(scratch, who.number, row, after_at)
+            charge = seat_charges.next_due_after(scratch, who.number, contract, row, after_at)
+            for at in (step, charge, *contract.life(row)):
+                if at is not None and after_at < at < due:
+                    due = at
+    for credit_type in who.credit_types:
+        account = Account(scratch, who, credit_type)
+        credits = account.pool_credits(after_at, after_at)
+        due = min(due, account.group_until(after_at, credits))
+        for holder in holders_of(account, FOREVER, None, None):
+            if holder.contract and holder.seat_id is not None:
+                due = min(due, account.scope_until(holder, after_at, account.seat_credits(holder, after_at, after_at)))
+    return None if due == FOREVER else due
+
