@@ -1,5 +1,6 @@
 """The app: Faust with the batch path, the tables and one agent; what it folds comes from outside."""
 
+import logging
 from typing import Any, cast
 
 import faust
@@ -19,6 +20,8 @@ from wire.topics import INPUTS, Topics
 
 class App(faust.App):
     """A Faust app that also knows its topics, its rows and its hands."""
+
+    logger = logging.getLogger("faust.worker")
 
     topics_of: Topics
     shards: Shards

@@ -9,6 +9,7 @@ acknowledgement here only says that the chunk is done with.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -43,6 +44,8 @@ class ChunkSchema(Schema[Any, Any]):
 
 class ChunkThread(driver.AIOKafkaConsumerThread):
     """The consumer's own thread: heartbeats go on while the fold computes."""
+
+    logger = logging.getLogger("faust.worker")
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
@@ -106,6 +109,8 @@ def _records(kind: str, found: Iterable[Any]) -> list[Record]:
 
 class ChunkConsumer(driver.Consumer):
     """Fetches for all partitions, hands out chunks for those whose hand is free."""
+
+    logger = logging.getLogger("faust.worker")
 
     _thread: ChunkThread
 

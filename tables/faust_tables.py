@@ -4,6 +4,7 @@ Faust would read changelogs through the group's own consumer, record by record; 
 record lists (tables/restoring.py). Faust decides when, `adopt` does it.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, cast
 
@@ -24,6 +25,8 @@ Adopt = Callable[[set[int]], Awaitable[bool]]
 class RowTable(faust.Table[bytes, bytes]):
     """One of the two tables. Its rows are read and written by partition, through its shards."""
 
+    logger = logging.getLogger("faust.tables")
+
     def __init__(self, app: Any, table: Table, shards: Shards, changelog: str, partitions: int) -> None:
         self.shards = shards
         topic = app.topic(changelog, key_type=bytes, value_type=bytes, partitions=partitions, internal=True)
@@ -41,6 +44,8 @@ class RowTable(faust.Table[bytes, bytes]):
 
 class RowStore(FaustStore[bytes, bytes]):
     """What Faust asks about the rows of a table."""
+
+    logger = logging.getLogger("faust.tables")
 
     table: RowTable
 
@@ -64,6 +69,8 @@ class RowStore(FaustStore[bytes, bytes]):
 
 class RowRecovery(Recovery):
     """After each assignment: take the partitions over, then let the records flow."""
+
+    logger = logging.getLogger("faust.tables")
 
     app: Any
     tables: "RowTableManager"
@@ -109,6 +116,8 @@ class RowRecovery(Recovery):
 
 class RowTableManager(TableManager):
     """Faust's table manager without a subscription to the changelogs."""
+
+    logger = logging.getLogger("faust.tables")
 
     adopt: Adopt
 

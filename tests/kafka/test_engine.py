@@ -1,0 +1,108 @@
+"""Exactly once, whoever dies, pauses, joins or leaves: the engine with a trivial fold against the real broker."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.kafka.scene import Scene
+
+
+@pytest_asyncio.fixture
+async def scene(broker: str, prefix: str, tmp_path: Path) -> AsyncIterator[Scene]:
+    scene = Scene(broker, prefix, tmp_path)
+    await scene.prepare()
+    yield scene
+    scene.end()
+
+
+async def test_everything_is_folded_once_and_stands_on_disk_after_a_stop_in_order(scene: Scene) -> None:
+    await scene.publish(20_000)
+    worker = scene.worker("a")
+    await worker.folds()
+    await scene.publish(2_000, per_second=1_000)
+    await scene.folded()
+    begun = time.monotonic()
+
+    assert await worker.stop() == 0
+    assert time.monotonic() - begun < 5
+    await scene.must_be_exact()
+    assert scene.on_disk("a") == (dict(scene.sums), dict(scene.counts))
+
+
+async def test_a_worker_killed_with_and_without_its_disk_loses_and_doubles_nothing(scene: Scene) -> None:
+    publishing = asyncio.create_task(scene.publish(60_000, per_second=3_000))
+    for wiped in (False, True, False):
+        worker = scene.worker("a")
+        await worker.folds()
+        await asyncio.sleep(1.3)
+        worker.kill()
+        if wiped:
+            shutil.rmtree(scene.directory / "a")
+    worker = scene.worker("a")
+    await publishing
+    await scene.folded()
+    assert await worker.stop() == 0
+
+    await scene.must_be_exact()
+    assert scene.on_disk("a") == (dict(scene.sums), dict(scene.counts))
+
+
+async def test_a_worker_that_joins_and_leaves_in_mid_flow_changes_nothing(scene: Scene) -> None:
+    publishing = asyncio.create_task(scene.publish(30_000, per_second=3_000))
+    first = scene.worker("a")
+    await first.folds()
+    second = scene.worker("b")
+    await second.folds()
+    await asyncio.sleep(2)
+    assert await second.stop() == 0
+    begun = time.monotonic()
+    await publishing
+    await scene.folded()
+
+    # Those who leave say so: nobody waited for a session to run out.
+    assert time.monotonic() - begun < 15
+    await scene.must_be_exact()
+    assert await first.stop() == 0
+    assert scene.on_disk("a") == (dict(scene.sums), dict(scene.counts))
+
+
+async def test_a_worker_paused_past_its_session_is_fenced_and_may_come_back(scene: Scene) -> None:
+    publishing = asyncio.create_task(scene.publish(60_000, per_second=3_000))
+    zombie = scene.worker("a")
+    await zombie.folds()
+    await asyncio.sleep(1)
+    zombie.pause()
+    heir = scene.worker("b")
+    await heir.folds()
+    await asyncio.sleep(2)
+    zombie.go_on()
+    # It learns that it was gone, takes its share of the partitions again, and goes on from what the heir wrote.
+    await zombie.says("folding partitions", times=2)
+    await publishing
+    await scene.folded()
+
+    await scene.must_be_exact()
+    assert await zombie.stop() == 0
+    await heir.says("folding partitions [0, 1, 2, 3]", times=2)
+    assert await heir.stop() == 0
+    assert scene.on_disk("b") == (dict(scene.sums), dict(scene.counts))
+
+
+async def test_a_fold_that_fails_stops_its_partition_loudly_and_no_other(scene: Scene) -> None:
+    worker = scene.worker("a")
+    await worker.folds()
+    await scene.publish(1_000)
+    await scene.folded()
+    await scene.publish_raw("credit-burn", 2, b"broken")
+    await worker.says("partition 2 stands still, the others go on: Broken")
+    await worker.says(f"{scene.topics.name('credit-burn')}-2")
+    await scene.publish(1_000)
+
+    await scene.folded(but=frozenset({2}))
+    with pytest.raises(AssertionError, match="not folded"):
+        await scene.folded(patience_s=1)
