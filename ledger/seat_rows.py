@@ -18,9 +18,11 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from ledger.instants import DAY, FOREVER, HOUR, ORIGIN, Instant
+from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.rows import Book, Kind, Row, after, instant_key, instant_of, number_key, text_key, text_of
 
+#: At the instant of a conversion, what was ordered by quantity comes before what is ordered by seat (D8).
+BY_QUANTITY, BY_SEAT = 0, 1
 #: Where an edit stands among the edits of a subscription: instant, phase, time, sequence, id (L11, D8).
 Place = tuple[Instant, int, Instant, int, str]
 
@@ -197,18 +199,11 @@ class Keys:
     def step_of(self, key: bytes) -> Instant:
         return instant_of(key[len(self.steps) :])
 
-    def turn(self, at: Instant, seat_id: str) -> bytes:
-        return self.turns_from(at) + text_key(seat_id)
-
     def turns_from(self, at: Instant) -> bytes:
         return self.turns + instant_key(at)
 
     def turn_of(self, key: bytes) -> str:
         return text_of(key[len(self.turns) + 8 :])
-
-
-#: A store is asked for ever longer spans, so that finding a neighbour doesn't read a subscription's whole past.
-_SPANS = (HOUR, 16 * HOUR, 10 * DAY, 170 * DAY, 2720 * DAY, FOREVER - ORIGIN)
 
 
 def load_head(book: Book, keys: Keys) -> HeadRow:
@@ -227,14 +222,8 @@ def step_at(book: Book, keys: Keys, at: Instant) -> tuple[Instant, StepRow]:
 
 def step_before(book: Book, keys: Keys, at: Instant) -> tuple[Instant, StepRow]:
     """The last step before an instant."""
-    end = at
-    for span in _SPANS:
-        start = max(ORIGIN, at - span)
-        for key, row in book.scan(STEP, keys.step(start), keys.step(end), reverse=True):
-            return keys.step_of(key), row
-        end = start
-        if start == ORIGIN:
-            break
+    for key, row in book.scan_lazily(STEP, keys.step(ORIGIN), keys.step(at), reverse=True):
+        return keys.step_of(key), row
     return ORIGIN, StepRow(0, 0, "")
 
 
@@ -242,14 +231,8 @@ def step_after(book: Book, keys: Keys, at: Instant) -> Instant | None:
     """The instant of the first step after an instant."""
     if load_head(book, keys).stepped_at <= at:
         return None
-    start = at + 1
-    for span in _SPANS:
-        end = min(FOREVER, start + span)
-        for key, _ in book.scan(STEP, keys.step(start), keys.step(end)):
-            return keys.step_of(key)
-        start = end
-        if end == FOREVER:
-            break
+    for key, _ in book.scan_lazily(STEP, keys.step(at + 1), keys.step(FOREVER)):
+        return keys.step_of(key)
     return None
 
 

@@ -15,8 +15,10 @@ from ledger.contracts import ContractRow, SubscriptionRow
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import Refusal
 from ledger.rows import Book, after, instant_of
-from ledger.seat_edits import BY_QUANTITY, BY_SEAT, Edited, TouchedSeat, TouchedSteps, edit, name_seat
+from ledger.seat_edits import Edited, TouchedSeat, TouchedSteps, edit, name_seat
 from ledger.seat_rows import (
+    BY_QUANTITY,
+    BY_SEAT,
     HEAD,
     MOVES,
     SEAT,
