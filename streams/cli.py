@@ -7,7 +7,11 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 # Name, the module with `add_arguments(parser)` and `run(args) -> int`, and what `--help` says.
-COMMANDS = (("broker", "streams.broker", "run the embedded Kafka until interrupted"),)
+COMMANDS = (
+    ("worker", "streams.worker", "fold facts from Kafka into balances, until told to stop"),
+    ("settings", "streams.settings", "print the settings that are in force"),
+    ("broker", "streams.broker", "run the embedded Kafka until interrupted"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
