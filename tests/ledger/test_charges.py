@@ -215,6 +215,90 @@ def test_l20_charges_do_not_depend_on_how_the_time_is_cut_and_add_up_to_what_is_
         assert counts.pending_removals == counts.paid - counts.total
 
 
+def test_what_is_paid_goes_on_until_the_first_point_of_a_new_grid() -> None:
+    account = counted(1)
+    account.folded(quantity(day("02-03"), 9), quantity(day("02-04"), 1))
+    [row] = account.contract.subscriptions
+    weekly = Recurrence(every=Every(1, "week"), anchor=day("02-20"))
+    row.updates.append(SubscriptionUpdate(day("02-15"), BORN, "u", SubscriptionChanges(billing_period=weekly)))
+
+    def paid(at: Instant) -> int:
+        return seats.counts(account.book, CUSTOMER, account.contract, row, at).paid
+
+    assert [paid(day(at)) for at in ("02-02", "02-03", "02-14", "02-15", "02-19", "02-20")] == [1, 9, 9, 9, 9, 1]
+
+
+GRIDS = [Every(1, "month"), Every(1, "week"), Every(3, "day")]
+updates = st.lists(
+    st.tuples(
+        st.integers(-3, 60),
+        st.builds(
+            SubscriptionChanges,
+            billing_period=st.one_of(
+                st.none(),
+                st.builds(
+                    Recurrence, every=st.sampled_from(GRIDS), anchor=st.integers(-40, 40).map(lambda n: BORN + n * DAY)
+                ),
+            ),
+            minimum_seats=st.one_of(st.none(), st.integers(0, 4)),
+            included_seats=st.one_of(st.none(), st.integers(0, 3)),
+            charge_increases=st.sampled_from([None, "now", "next_period"]),
+            prorate_charges=st.sampled_from([None, True, False]),
+        ),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rises=st.lists(st.tuples(st.integers(-3, 60), st.integers(0, 6)), max_size=6),
+    updates=updates,
+    ends=st.sampled_from([None, 20, 31, 45]),
+)
+def test_l20_charges_agree_with_a_naive_walk_through_the_days(
+    rises: list[tuple[int, int]], updates: list[tuple[int, SubscriptionChanges]], ends: int | None
+) -> None:
+    account = counted(2)
+    for days, number in rises:
+        account.folded(quantity(BORN + days * DAY, number))
+    [row] = account.contract.subscriptions
+    for n, (days, changes) in enumerate(updates):
+        row.updates.append(SubscriptionUpdate(BORN + days * DAY, BORN + n, "u", changes))
+    if ends is not None:
+        row.ends.append(End(BORN, "e", BORN + ends * DAY))
+
+    expected: list[tuple[Instant, int, int, int]] = []
+    waiting: list[tuple[int, int, int]] = []
+    paid = 0
+    for today in range(100):
+        at = BORN + today * DAY
+        now = row.at(at)
+        grid = now.billing_period
+        points = [grid.every.point(grid.anchor, n) for n in range(-60, 60)]
+        opens = today == 0 or at in points
+        if opens:
+            expected += [(at, *late) for late in waiting]
+            waiting, before = [], 0
+        else:
+            before = paid
+        if ends is not None and today >= ends:
+            continue
+        total, included = account.counts(at)[0], now.included_seats or 0
+        paid = max(before, total, now.minimum_seats)
+        due_seats = max(0, paid - included) - (0 if opens else max(0, before - included))
+        start, end = max(p for p in points if p <= at), min(p for p in points if p > at)
+        charge = (due_seats, (end - at if now.prorate_charges else end - start), end - start)
+        if due_seats and (opens or now.charge_increases == "now"):
+            expected.append((at, *charge))
+        elif due_seats:
+            waiting.append(charge)
+        assert seats.counts(account.book, CUSTOMER, account.contract, row, at).paid == paid
+
+    found = due(account, to_at=BORN + 100 * DAY)
+    assert [(each.time, each.seats, each.covered, each.period) for each in found] == expected
+
+
 def test_nothing_is_due_of_a_life_that_never_was() -> None:
     account = counted(2)
     [row] = account.contract.subscriptions

@@ -409,6 +409,22 @@ def test_a_stale_edit_is_refused_and_changes_no_version() -> None:
     assert account.refused(more(day("02-03"), 1), expected_version={"zz": 1}).code == "unknown_subscription"
 
 
+def test_an_edit_that_names_no_subscription_lacks_a_field() -> None:
+    account = team("ana")
+    refusal = account.refused(more(day("02-01"), 1), subscription_id=None)
+    assert (refusal.code, refusal.field) == ("missing_field", "subscription_id")
+    assert account.refused(subscription_id=None).code == "missing_field"
+    assert account.refused(subscription_id="nothing").code == "unknown_subscription"
+
+
+def test_any_integer_is_a_sequence() -> None:
+    account = Account(subscription(mode="quantity", quantity=1))
+    at = day("02-01")
+    account.folded(quantity(at, 5), sequence=2**70, time=at)
+    account.folded(quantity(at, 7), sequence=-(2**70), time=at)
+    assert account.counts(at) == (5, 0, 5)
+
+
 def test_operations_of_the_other_mode_are_refused() -> None:
     account = Account(subscription("s", 1), subscription("q", 2, "quantity"))
     at = day("02-01")
