@@ -200,6 +200,9 @@ class _Input:
         self._arrivals: deque[tuple[int, int, int]] = deque()
 
     def add(self, records: list[Record], fetch: int) -> None:
+        if records[0].offset < self.position:
+            # The reader was set back behind our start: what lies before it is folded already.
+            records = [record for record in records if record.offset >= self.position]
         size = sum(len(record.value or b"") for record in records)
         self.records.extend(records)
         self.bytes += size

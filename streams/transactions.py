@@ -6,6 +6,7 @@ is fenced instead of writing next to its successor, and what is read up to that 
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import ProducerFenced
 
 from streams.fold import Headers, Output
 from streams.intake import Cut
@@ -127,3 +129,12 @@ class _Batches:
         last = (await asyncio.gather(*arrivals))[-1]
         end: int = last.offset + batches[-1].record_count()
         return end
+
+
+def _not_fenced(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], ProducerFenced))
+
+
+# A fenced producer leaves futures that nobody waits for; asyncio would report each of them, whenever it is collected.
+# That a writer is fenced is said once, where it matters.
+logging.getLogger("asyncio").addFilter(_not_fenced)

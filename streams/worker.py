@@ -10,8 +10,6 @@ import logging
 import sys
 from collections.abc import Callable
 
-from aiokafka.errors import ProducerFenced
-
 from streams import settings as environment
 from streams.app import App
 from streams.settings import Settings, SettingsWrong
@@ -56,9 +54,3 @@ def _speak(loglevel: str) -> None:
     if loglevel != "debug":
         for name in ("faust", "mode", "aiokafka"):
             logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("asyncio").addFilter(_not_fenced)
-
-
-def _not_fenced(record: logging.LogRecord) -> bool:
-    # Fencing is said where it happens; futures of the same producer that nobody waits for would say it again.
-    return not (record.exc_info and isinstance(record.exc_info[1], ProducerFenced))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.stores.base import Store as FaustStore
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
@@ -88,6 +89,10 @@ class RowRecovery(Recovery):
                 continue
             except ServiceStopped:
                 return
+            except KafkaError as error:
+                self.log.warning("taking partitions over failed, trying again: %r", error)
+                await self.sleep(1)
+                self.signal_recovery_start.set()
 
     @Service.task
     async def _slurp_changelogs(self) -> None:

@@ -1,10 +1,12 @@
 """The topics: names, partitions, how long they keep what; created when absent, checked at every start."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import murmur2
 
 #: In the order in which records of one append time are folded.
@@ -102,9 +104,11 @@ async def ensure(topics: Topics, kafka: Mapping[str, Any]) -> Topics:
     try:
         found = await _partitions(admin)
         topics = replace(fitting(topics, found), cluster=(await admin.describe_cluster())["cluster_id"])
+        await _check_append_time(admin, [name for name in map(topics.name, INPUTS) if name in found])
         absent = [topic for topic in topics.all() if topic.name not in found]
         if absent:
             await _create(admin, absent)
+            await _until_led(admin, topics)
         return topics
     finally:
         await admin.close()
@@ -133,6 +137,33 @@ async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
     names = await admin.list_topics()
     described: Sequence[Mapping[str, Any]] = await admin.describe_topics(names) if names else []
     return {topic["topic"]: len(topic["partitions"]) for topic in described}
+
+
+async def _until_led(admin: AIOKafkaAdminClient, topics: Topics) -> None:
+    """A topic that was just made is not known everywhere at once."""
+    names = [topics.name(kind) for kind in KINDS]
+    for _ in range(100):
+        described = await admin.describe_topics(names)
+        leaders = [partition["leader"] for topic in described for partition in topic["partitions"]]
+        if len(leaders) == len(names) * topics.partitions and min(leaders) >= 0:
+            return
+        await asyncio.sleep(0.1)
+    raise TopicsUnfit(f"The topics were made, but not all of their partitions have a leader: {', '.join(names)}")
+
+
+async def _check_append_time(admin: AIOKafkaAdminClient, inputs: Sequence[str]) -> None:
+    """The order of folding is the broker's append time; a producer's own clock would not do."""
+    if not inputs:
+        return
+    key = "message.timestamp.type"
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, {key: None}) for name in inputs]
+    for answer in await admin.describe_configs(resources):
+        for _, _, _, name, entries in answer.resources:
+            if any(entry[0] == key and entry[1] != "LogAppendTime" for entry in entries):
+                raise TopicsUnfit(
+                    f"{name} keeps the producers' own timestamps, but facts are folded by the broker's append time. Set"
+                    f" {key}=LogAppendTime: kafka-configs.sh --alter --topic {name} --add-config {key}=LogAppendTime"
+                )
 
 
 async def _create(admin: AIOKafkaAdminClient, absent: Sequence[Topic]) -> None:
