@@ -1,0 +1,151 @@
+"""A hand folds, commits, writes down, and takes the next; what goes wrong stops one partition and writes nothing."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from streams.fold import Output, Record
+from streams.hands import Hand, Hands
+from streams.intake import Chunk, Cut, Intake
+from streams.transactions import Lost
+from tables.overlay import Changes, Overlay, Table
+from tables.shard import Shard, Shards
+from tables.store import CURSOR, Memory
+from wire.topics import INPUTS, Topics
+
+
+class Ledgerless:
+    """A fold that puts each value under its key, and remembers how often it was asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, partition: int, records: Sequence[Record], rows: Overlay) -> Iterator[Output | None]:
+        self.calls += 1
+        for record in records:
+            if record.value == b"broken":
+                raise ValueError("L14: a sum is broken")
+            rows.put("state", record.key or b"", record.value or b"")
+            yield None
+            yield Output("history-snapshot", record.key, record.value)
+
+
+class PaperWriter:
+    """Says that a transaction was committed, or that it was lost."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.sent: list[tuple[Mapping[str, Cut], Changes, list[Output]]] = []
+
+    async def commit(self, cuts: Mapping[str, Cut], rows: Changes, outputs: list[Output]) -> dict[Table, int]:
+        await asyncio.sleep(0)
+        if self.lost:
+            raise Lost("the transaction of partition 0 failed: fenced")
+        self.sent.append((cuts, rows, outputs))
+        return {"state": 10 * len(self.sent)}
+
+    async def stop(self) -> None: ...
+
+
+class Scene:
+    """One open partition with a writer of paper."""
+
+    def __init__(self, directory: Path) -> None:
+        memory = Memory()
+        self.fold, self.writer, self.intake = Ledgerless(), PaperWriter(), Intake()
+        self.shard = Shard(0, directory, memory)
+        topics = Topics("", 1, 1, 1, 1)
+        self.hands = Hands(
+            self.fold, topics=topics, group="g", kafka={}, shards=Shards(directory, memory), intake=self.intake
+        )
+        writer: Any = self.writer
+        self.hands._hands = {0: Hand(self.shard, writer, dict.fromkeys(INPUTS, 0))}
+        self.intake.open({0: dict.fromkeys(INPUTS, 0)})
+        self.done = 0
+
+    async def take(self, *values: bytes, start: int, epoch: int | None = None) -> None:
+        records = [Record("credit-burn", 0, start + n, 0, b"k%d" % (start + n), v, ()) for n, v in enumerate(values)]
+        cuts = {"credit-burn": Cut(start, start + len(values))}
+        self.hands.take(Chunk(0, records, cuts, self.intake.epoch if epoch is None else epoch), self._done)
+        task = self.hands._hands[0].task
+        if task is not None:
+            await asyncio.wait({task})
+            await asyncio.sleep(0)
+
+    def _done(self) -> None:
+        self.done += 1
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.shard.close()
+
+
+async def test_rows_outputs_and_cursor_go_together_and_then_to_the_disk(scene: Scene) -> None:
+    await scene.take(b"a", b"b", start=0)
+
+    ((cuts, rows, outputs),) = scene.writer.sent
+    assert cuts == {"credit-burn": Cut(0, 2)}
+    assert [output.value for output in outputs] == [b"a", b"b"]
+    assert orjson.loads(rows["state"][CURSOR] or b"")["credit-burn"] == 2
+    assert scene.shard.get("state", b"k1") == b"b"
+    assert scene.shard.state.position() is not None
+    assert scene.hands.cursors()[0]["credit-burn"] == 2
+    assert scene.done == 1
+
+
+async def test_a_lost_transaction_writes_nothing_and_takes_nothing_more(scene: Scene) -> None:
+    dropped: list[int] = []
+    scene.hands.on_dropped.append(dropped.append)
+    scene.writer.lost = True
+
+    await scene.take(b"a", start=0)
+
+    assert scene.shard.get("state", b"k0") is None
+    assert scene.hands.cursors()[0]["credit-burn"] == 0
+    assert scene.intake.sources() == set()
+    assert dropped == [0]
+    assert 0 in scene.hands.stopped()
+
+
+async def test_a_fold_that_fails_stops_the_partition_and_says_where(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        await scene.take(b"a", b"broken", start=0)
+
+    assert scene.writer.sent == []
+    assert scene.shard.get("state", b"k0") is None
+    assert scene.hands.stopped() == {0: "ValueError: L14: a sum is broken"}
+    assert "credit-burn-0 0 to 1" in caplog.text
+
+
+async def test_a_chunk_that_does_not_follow_on_stops_the_partition(scene: Scene) -> None:
+    await scene.take(b"a", start=5)
+
+    assert scene.fold.calls == 0
+    assert "folded up to 0, but the next chunk starts at 5" in scene.hands.stopped()[0]
+
+
+async def test_a_chunk_from_before_a_rebalance_is_void(scene: Scene) -> None:
+    await scene.take(b"a", start=0, epoch=scene.intake.epoch - 1)
+
+    assert (scene.fold.calls, scene.done) == (0, 1)
+
+
+async def test_settling_waits_for_what_is_in_hand(scene: Scene) -> None:
+    chunk = Chunk(0, [Record("credit-burn", 0, 0, 0, b"k", b"v", ())], {"credit-burn": Cut(0, 1)}, scene.intake.epoch)
+    scene.hands.take(chunk, lambda: None)
+
+    await scene.hands.settle()
+
+    assert len(scene.writer.sent) == 1
+    assert scene.shard.get("state", b"k") == b"v"
+    assert scene.hands.cursors() == {}
