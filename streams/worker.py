@@ -10,6 +10,8 @@ import logging
 import sys
 from collections.abc import Callable
 
+from aiokafka.errors import KafkaError
+
 from streams import settings as environment
 from streams.app import App
 from streams.settings import Settings, SettingsWrong
@@ -34,9 +36,16 @@ def work(build: Build, loglevel: str = "info") -> int:
     """Runs a worker until it is told to stop; 1 where it cannot start, with the reason."""
     try:
         settings = environment.read()
-        topics = asyncio.run(ensure(settings.topics, settings.kafka()))
-    except (SettingsWrong, TopicsUnfit) as error:
+    except SettingsWrong as error:
         print(f"seatstream: {error}", file=sys.stderr)
+        return 1
+    try:
+        topics = asyncio.run(ensure(settings.topics, settings.kafka()))
+    except TopicsUnfit as error:
+        print(f"seatstream: {error}", file=sys.stderr)
+        return 1
+    except KafkaError as error:
+        print(f"seatstream: Kafka does not answer at {', '.join(settings.broker)}: {error}", file=sys.stderr)
         return 1
     app = build(settings, topics)
     worker = app.Worker(loglevel=loglevel, quiet=True, redirect_stdouts=False, override_logging=False)
