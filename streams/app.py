@@ -23,7 +23,8 @@ class App(faust.App):
 
     logger = logging.getLogger("faust.worker")
 
-    topics_of: Topics
+    wire: Topics
+    intake: Intake
     shards: Shards
     hands: Hands
 
@@ -63,7 +64,7 @@ def create(
         app.tables.add(RowTable(app, table, shards, topics.name(CHANGELOGS[table]), topics.partitions))
     cast(RowTableManager, app.tables).adopt = hands.adopt
     hands.consumer = lambda: cast(ChunkConsumer, app.consumer)
-    app.topics_of, app.shards, app.hands = topics, shards, hands
+    app.wire, app.intake, app.shards, app.hands = topics, intake, shards, hands
 
     facts = app.topic(*map(topics.name, INPUTS), schema=ChunkSchema(), partitions=topics.partitions)
 

@@ -142,7 +142,8 @@ class ChunkConsumer(driver.Consumer):
                     return
                 except (KafkaError, AssertionError) as error:
                     # Partitions may be taken from us between two lines; the rebalance opens the intake anew.
-                    self.log.warning("fetch failed, trying again: %r", error)
+                    if epoch == self.intake.epoch:
+                        self.log.warning("fetch failed, trying again: %r", error)
                     await asyncio.sleep(0.2)
                     continue
                 if epoch == self.intake.epoch:

@@ -6,9 +6,12 @@ once, so that the others take over without waiting for a session to run out.
 
 import argparse
 import asyncio
+import fcntl
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import IO
 
 from aiokafka.errors import KafkaError
 
@@ -39,6 +42,13 @@ def work(build: Build, loglevel: str = "info") -> int:
     except SettingsWrong as error:
         print(f"seatstream: {error}", file=sys.stderr)
         return 1
+    held = _hold(settings.data)
+    if held is None:
+        print(
+            f"seatstream: another worker uses {settings.data}. Each needs a data directory of its own: set SEATSTREAM_DATA.",
+            file=sys.stderr,
+        )
+        return 1
     try:
         topics = asyncio.run(ensure(settings.topics, settings.kafka()))
     except TopicsUnfit as error:
@@ -51,10 +61,23 @@ def work(build: Build, loglevel: str = "info") -> int:
     worker = app.Worker(loglevel=loglevel, quiet=True, redirect_stdouts=False, override_logging=False)
     _speak(loglevel)
     try:
-        worker.execute_from_commandline()
+        with held:
+            worker.execute_from_commandline()
     except SystemExit as end:
         return int(end.code or 0)
     return 0
+
+
+def _hold(data: Path) -> IO[str] | None:
+    """The data directory for ourselves, as long as this process lives; None where another one has it."""
+    data.mkdir(parents=True, exist_ok=True)
+    lock = (data / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    return lock
 
 
 def _speak(loglevel: str) -> None:
