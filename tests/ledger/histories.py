@@ -59,7 +59,7 @@ from ledger.outcome import Outcome
 History = list[tuple[AnyFact, Instant]]
 
 #: The bounds that the histories are drawn for: some facts are late beyond them, some waits pass.
-HISTORY: dict[str, Span] = dict(lateness=20 * DAY, ahead=DAY, wait=2 * DAY)
+HISTORY: dict[str, Span] = {"lateness": 20 * DAY, "ahead": DAY, "wait": 2 * DAY}
 
 SEATS = ("ana", "bo", "cy", "di")
 TYPES = ("credits", "tokens")
@@ -256,7 +256,9 @@ class _Source:
         return self.rng.choice(self.pace.everies)
 
     def _some(self, seats: tuple[str, ...] = SEATS, most: int = 3) -> tuple[SeatName, ...]:
-        return tuple(SeatName(seat_id=seat) for seat in self.rng.sample(seats, self.rng.randint(1, min(most, len(seats)))))
+        return tuple(
+            SeatName(seat_id=seat) for seat in self.rng.sample(seats, self.rng.randint(1, min(most, len(seats))))
+        )
 
     def _maybe(self, chance: float, value: Any, otherwise: Any = None) -> Any:
         return value if self.rng.random() < chance else otherwise
@@ -276,7 +278,7 @@ class _Source:
         if self.said and roll < 0.05:
             return self._repeat()
         if roll < 0.08:
-            if len(self.contracts) >= 3 or self.number > 3 and rng.random() < 0.3:
+            if len(self.contracts) >= 3 or (self.number > 3 and rng.random() < 0.3):
                 return self._contract_end()
             return self._contract_created(rng.choice(self.customers))
         if roll < 0.09:
@@ -327,7 +329,12 @@ class _Source:
             case 2:
                 id = self._id("v")
                 return CreditsVoided(
-                    id=id, customer_id=customer_id, time=self.now, grant_id="nothing", voided_at=self.now, on_unknown="refuse"
+                    id=id,
+                    customer_id=customer_id,
+                    time=self.now,
+                    grant_id="nothing",
+                    voided_at=self.now,
+                    on_unknown="refuse",
                 )
             case 3:
                 contract = rng.choice(self.contracts)
@@ -367,7 +374,12 @@ class _Source:
 
     def _contract_end(self) -> AnyFact:
         contract = self.rng.choice(self.contracts)
-        common = dict(id=self._id("k"), customer_id=contract.customer_id, time=self._time(), contract_id=contract.contract_id)
+        common: dict[str, Any] = {
+            "id": self._id("k"),
+            "customer_id": contract.customer_id,
+            "time": self._time(),
+            "contract_id": contract.contract_id,
+        }
         if self.rng.random() < 0.5:
             return ContractEnded(**common, ending_before=self._at(3, 6))
         return ContractUpdated(**common, ending_before=self.rng.choice((None, FOREVER, FOREVER, self._at(2, 8))))
@@ -407,11 +419,17 @@ class _Source:
     def _rounding(self) -> Rounding:
         if self.rng.random() < 0.6:
             return Rounding()
-        return Rounding(method=self.rng.choice(("half_up", "floor", "ceiling")), decimals=self.rng.choice((0, 0, 2, -1)))
+        return Rounding(
+            method=self.rng.choice(("half_up", "floor", "ceiling")), decimals=self.rng.choice((0, 0, 2, -1))
+        )
 
     def _subscription_fact(self, contract: DrawnContract) -> AnyFact | None:
         rng = self.rng
-        common = dict(customer_id=contract.customer_id, time=self._time(), contract_id=contract.contract_id)
+        common: dict[str, Any] = {
+            "customer_id": contract.customer_id,
+            "time": self._time(),
+            "contract_id": contract.contract_id,
+        }
         if not contract.subscriptions or (rng.random() < 0.35 and len(contract.subscriptions) < 4):
             subscription = self._subscription(contract, self._at(4, 2))
             return SubscriptionAdded(**common, id=self._id("s"), subscription=subscription)
@@ -420,7 +438,7 @@ class _Source:
             ending_before = self._maybe(0.3, FOREVER, self._at(3, 8))
             return SubscriptionEnded(**common, id=self._id("s"), subscription_id=id, ending_before=ending_before)
         drawn = contract.subscriptions[id]
-        mode = None
+        mode: Any = None
         if not drawn.seats and rng.random() < 0.5:
             mode, drawn.seats = "seats", True
         changes = SubscriptionChanges(
@@ -454,6 +472,14 @@ class _Source:
             if own != id:
                 operation = msgspec.structs.replace(operation, subscription_id=own)
             operations.append(operation)
+            if isinstance(operation, RemoveSeats) and rng.random() < 0.4:
+                back_at = operation.starting_at + rng.randint(0, 3) * self.pace.step
+                operations.append(
+                    AddSeats(
+                        starting_at=back_at, subscription_id=operation.subscription_id, seat_ids=operation.seat_ids
+                    )
+                )
+                contract.subscriptions[own].assigned |= {name.seat_id for name in operation.seat_ids}
         drawn = contract.subscriptions[id]
         drawn.edits += 1
         by_code = drawn.code is not None and rng.random() < 0.3
@@ -516,7 +542,7 @@ class _Source:
         id = f"g{len(names) + 1}" if rng.random() < 0.95 else f"g{rng.randint(1, 4)}"
         linked = self._maybe(0.85, rng.choice(sorted(contract.subscriptions))) if contract.subscriptions else None
         seats = linked is not None and contract.subscriptions[linked].seats
-        individual = seats and rng.random() < 0.7 or linked is not None and rng.random() < 0.03
+        individual = (seats and rng.random() < 0.7) or (linked is not None and rng.random() < 0.03)
         every = self._every()
         anchor = self._maybe(0.6, starting_at, self.base - rng.randint(0, 3) * self.pace.step)
         self._mark_grid(every, anchor)
@@ -541,11 +567,16 @@ class _Source:
 
     def _rollover(self, chance: float) -> Rollover | None:
         low = self.rng.choice((0, 0, 1, 2)) * UNIT
-        return self._maybe(chance, Rollover(min=low, max=self.rng.choice((None, low + 2 * UNIT, low + 5 * UNIT))))
+        rollover = Rollover(min=low, max=self.rng.choice((None, low + 2 * UNIT, low + 5 * UNIT)))
+        return rollover if self.rng.random() < chance else None
 
     def _recurring_credit_fact(self, contract: DrawnContract) -> AnyFact:
         rng = self.rng
-        common = dict(customer_id=contract.customer_id, time=self._time(), contract_id=contract.contract_id)
+        common: dict[str, Any] = {
+            "customer_id": contract.customer_id,
+            "time": self._time(),
+            "contract_id": contract.contract_id,
+        }
         if not contract.credits or rng.random() < 0.35:
             credit = self._recurring_credit(contract, self._at(4, 2))
             return RecurringCreditAdded(**common, id=self._id("p"), recurring_credit=credit)
@@ -583,7 +614,7 @@ class _Source:
             self.marks.append(expires_at)
         return Grant(
             grant_id=id,
-            contract_id=contract and contract.contract_id,
+            contract_id=None if contract is None else contract.contract_id,
             seat_id=seat_id,
             seat_group_key="user_id" if seat_id is not None and rng.random() < 0.1 else "seat_id",
             credit_type=self._type(),
@@ -652,19 +683,24 @@ class _Source:
     # --- burns ---
 
     def _burn(self, contract: DrawnContract) -> CreditBurn:
-        contract_id = self._maybe(0.8, contract.contract_id)
-        return self._burn_of(contract.customer_id, contract_id, self._at(3, 0) if self.rng.random() < 0.9 else self._at(12, 1))
+        """Mostly of a seat that is assigned, mostly within the contract's window."""
+        time = self._at(3, 0) if self.rng.random() < 0.9 else self._at(12, 1)
+        if contract.starting_at <= self.now and self.rng.random() < 0.8:
+            time = max(time, contract.starting_at)
+        assigned = sorted(set().union(*(each.assigned for each in contract.subscriptions.values())))
+        seat_id = self.rng.choice(assigned or SEATS) if self.rng.random() < 0.7 else self.rng.choice(SEATS)
+        return self._burn_of(contract.customer_id, self._maybe(0.8, contract.contract_id), time, seat_id)
 
-    def _burn_of(self, customer_id: str, contract_id: str | None, time: Instant) -> CreditBurn:
+    def _burn_of(self, customer_id: str, contract_id: str | None, time: Instant, seat_id: str = "ana") -> CreditBurn:
         burn = CreditBurn(
             id=self._id("b"),
             customer_id=customer_id,
             time=time,
             contract_id=contract_id,
-            seat_id=self._maybe(0.75, self.rng.choice(SEATS)),
+            seat_id=self._maybe(0.75, seat_id),
             seat_group_key=self._maybe(0.08, "user_id", "seat_id"),
             credit_type=self._type(),
-            amount=self._amount() if self.rng.random() < 0.8 else 30 * UNIT,
+            amount=self._amount() if self.rng.random() < 0.9 else 30 * UNIT,
         )
         self.burns.append((customer_id, burn.id))
         return burn

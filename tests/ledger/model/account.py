@@ -109,7 +109,9 @@ class Account:
         self.coming = self._granted() + self._sliced()
         for holding in self.coming:
             self._set_window(holding)
-        self.coming = sorted((each for each in self.coming if each.starts_at < each.ends_at), key=lambda each: each.order)
+        self.coming = sorted(
+            (each for each in self.coming if each.starts_at < each.ends_at), key=lambda each: each.order
+        )
         self.burns = [
             each
             for each in sorted(known.burns, key=lambda each: (each.fact.time, each.fact.id))
@@ -147,7 +149,7 @@ class Account:
             known_grants += contract.grants.values()
         holdings: list[Holding] = []
         for each in known_grants:
-            grant, contract_id = each.grant, each.contract and each.contract.contract_id
+            grant, contract_id = each.grant, None if each.contract is None else each.contract.contract_id
             holdings.append(
                 Holding(
                     scope=self._scope(contract_id, grant.seat_id, grant.seat_group_key, grant.credit_type),
@@ -170,7 +172,9 @@ class Account:
     def _sliced(self) -> list[Holding]:
         return [
             Holding(
-                scope=self._scope(contract_id, slice.seat_id, slice.seat_group_key, slice.credit.definition.credit_type),
+                scope=self._scope(
+                    contract_id, slice.seat_id, slice.seat_group_key, slice.credit.definition.credit_type
+                ),
                 grant_id=credit_id,
                 slice=slice.period.slice,
                 path=(),
@@ -398,7 +402,9 @@ class Account:
             self._write(adjustment.time, holding, "adjusted", taken, adjustment)
             holding.granted += taken
         if taken != adjustment.amount:
-            scope, slice = (holding.scope, holding.slice) if holding else (self._lapses_in(adjustment), adjustment.slice)
+            scope, slice = (
+                (holding.scope, holding.slice) if holding else (self._lapses_in(adjustment), adjustment.slice)
+            )
             lapsed = adjustment.amount - taken
             self._beside(adjustment.time, scope, "lapsed", lapsed, adjustment, (adjustment.grant_id, slice))
 
@@ -415,7 +421,7 @@ class Account:
             for holding in self._live()
             if (holding.scope.contract_id, holding.grant_id) == (adjustment.contract_id, adjustment.grant_id)
             and holding.slice == slice
-            and (adjustment.seat_id == holding.scope.seat_id or adjustment.seat_id is None and earned is None)
+            and (adjustment.seat_id == holding.scope.seat_id or (adjustment.seat_id is None and earned is None))
         ]
         return min(meant, key=lambda holding: holding.rank, default=None)
 
@@ -434,7 +440,9 @@ class Account:
 
     def _pay_debts(self, at: Instant) -> None:
         """Step 5: the contract's pool first, then the seats by id; contracts by id (L7, M12)."""
-        for debtor in sorted(self.debt, key=lambda s: (s.contract_id, s.seat_id is not None, s.seat_id, s.seat_group_key)):
+        for debtor in sorted(
+            self.debt, key=lambda s: (s.contract_id, s.seat_id is not None, s.seat_id, s.seat_group_key)
+        ):
             for holding in self._may_draw(debtor, at):
                 pays = min(holding.left, self.debt[debtor])
                 if pays:
@@ -581,7 +589,9 @@ class Account:
             )
             left = holding.left
             if came != gone + left or left < 0 or (left and not holding.live):
-                raise LawBroken("L14", f"{holding.scope} {holding.grant_id}: {came} came, {gone} gone, {left} left at {at}")
+                raise LawBroken(
+                    "L14", f"{holding.scope} {holding.grant_id}: {came} came, {gone} gone, {left} left at {at}"
+                )
 
 
 def _recurs_at(holding: Holding, until: Instant) -> set[Instant]:

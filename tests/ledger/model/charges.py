@@ -25,7 +25,7 @@ def bill(subscription: KnownSubscription, until: Instant, seen: list[Sight]) -> 
     result = Bill()
     start, end = subscription.life()
     result.period_starts = _period_starts(subscription, until)
-    changes = {sight.at for sight in seen} | {at for at in subscription.changes_at()} | set(result.period_starts)
+    changes = {sight.at for sight in seen} | set(subscription.changes_at()) | set(result.period_starts)
     for at in sorted(instant for instant in changes if start <= instant < end and instant <= until):
         settings = subscription.settings(at)
         held, included = max(seats.at(seen, at).total, settings.minimum_seats), settings.included_seats or 0
@@ -41,7 +41,9 @@ def bill(subscription: KnownSubscription, until: Instant, seen: list[Sight]) -> 
             since = max(period_from, start)
             _charge(result, subscription, "increase", more, due, covered, (since, period_from, period_to))
             result.paid = held
-    if until < start or until >= end and (end <= start or until >= _period(subscription.settings(end - 1), end - 1)[1]):
+    if until < start or (
+        until >= end and (end <= start or until >= _period(subscription.settings(end - 1), end - 1)[1])
+    ):
         result.paid = 0  # nothing is paid for outside the periods that began within its life (M20)
     return result
 
@@ -61,7 +63,7 @@ def _period_starts(subscription: KnownSubscription, until: Instant) -> list[Inst
     start, end = subscription.life()
     starts = {start} if start < end and start <= until else set()
     turns = sorted({start, *(at for at in subscription.changes_at() if start < at < end)})
-    for turn, next_turn in zip(turns, [*turns[1:], end]):
+    for turn, next_turn in zip(turns, [*turns[1:], end], strict=False):
         grid = subscription.settings(turn).billing_period
         n = grid.every.index(grid.anchor, turn)
         while (point := grid.every.point(grid.anchor, n)) < next_turn and point <= until:

@@ -53,7 +53,7 @@ class Earned:
         started = [
             slice
             for slice, (since, carried) in self.given.get(seat_id, {}).items()
-            if since < at or since == at and not (carried and carried_before)
+            if since < at or (since == at and not (carried and carried_before))
         ]
         return max(started, default=None)
 
@@ -104,9 +104,7 @@ def _pooled(credit: KnownCredit, until: Instant, seen: list[Sight]) -> Earned:
     return result
 
 
-def _individual(
-    credit: KnownCredit, until: Instant, seen: list[Sight], carries: list[tuple[Instant, Carry]]
-) -> Earned:
+def _individual(credit: KnownCredit, until: Instant, seen: list[Sight], carries: list[tuple[Instant, Carry]]) -> Earned:
     """One slice for each assigned seat and period; who was carried the period's slice earns none (L10, D11, D20)."""
     result = Earned()
     all_periods = periods(credit, until)
@@ -160,4 +158,6 @@ def _share(credit: KnownCredit, period: Period, slice_starts_at: Instant, at: In
         # An end that was submitted later only closes the window (L10, D13).
         back = min(back, the_end_that_counts([end for end in credit.ends if end.time <= slice_starts_at]))
     covered, rounding = max(0, back - front), settings.rounding
-    return share(settings.amount * quantity, covered, period.ends_at - period.starts_at, rounding.method, rounding.decimals)
+    return share(
+        settings.amount * quantity, covered, period.ends_at - period.starts_at, rounding.method, rounding.decimals
+    )

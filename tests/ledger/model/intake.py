@@ -13,7 +13,6 @@ from ledger.facts import (
     CreditsGranted,
     CreditsVoided,
     Grant,
-    PeriodReset,
     RecurringCredit,
     RecurringCreditAdded,
     RecurringCreditEnded,
@@ -70,6 +69,7 @@ def earliest(fact: AnyFact) -> list[Instant]:
 
 def resolve(known: Known, fact: AnyFact) -> str | None:
     """The contract that the fact means (None: the customer's pool). Raises `Missing`."""
+    contract: KnownContract | None
     match fact:
         case ContractCreated():
             return fact.contract_id
@@ -106,7 +106,7 @@ def resolve(known: Known, fact: AnyFact) -> str | None:
             names = known.grants if contract is None else contract.grants | contract.credits
             if fact.grant_id not in names:
                 raise Missing("unknown_grant", f"grant {fact.grant_id}")
-    return contract and contract.contract_id
+    return None if contract is None else contract.contract_id
 
 
 def _knows(contract: KnownContract, name: str) -> bool:
@@ -186,7 +186,9 @@ def look_at_the_rules(known: Known, accepted: list[Accepted], fact: AnyFact, con
             _rules_of_an_update(contract, fact)
         case RecurringCreditAdded():
             assert contract is not None
-            _rules_of_a_new_id(contract.grants.keys() | contract.credits.keys(), fact.recurring_credit.recurring_credit_id)
+            _rules_of_a_new_id(
+                contract.grants.keys() | contract.credits.keys(), fact.recurring_credit.recurring_credit_id
+            )
             linked = fact.recurring_credit.subscription_id
             mode = None
             if linked is not None:
@@ -197,9 +199,9 @@ def look_at_the_rules(known: Known, accepted: list[Accepted], fact: AnyFact, con
             _rules_of_a_new_id(taken, fact.grant.grant_id)
             _rules_of_a_grant(fact.grant, contract_id)
         case CreditsAdjusted():
-            if contract is not None and fact.seat_id is None and fact.grant_id in contract.credits:
-                if contract.credits[fact.grant_id].definition.allocation == "individual":
-                    raise Against("missing_field", "seat_id")
+            credit = contract.credits.get(fact.grant_id) if contract is not None else None
+            if credit is not None and credit.definition.allocation == "individual" and fact.seat_id is None:
+                raise Against("missing_field", "seat_id")
         case SeatChange():
             assert contract is not None
             _rules_of_an_edit(contract, known.customer_id, accepted, fact)

@@ -186,15 +186,15 @@ class Known:
             case SubscriptionUpdated():
                 self.contracts[fact.contract_id].subscriptions[fact.subscription_id].updates.append(fact)
             case SubscriptionEnded():
-                subscription = self.contracts[fact.contract_id].subscriptions[fact.subscription_id]
-                subscription.ends.append(End(fact.time, fact.id, fact.ending_before))
+                ended = self.contracts[fact.contract_id].subscriptions[fact.subscription_id]
+                ended.ends.append(End(fact.time, fact.id, fact.ending_before))
             case RecurringCreditAdded():
                 self._learn_credit(self.contracts[fact.contract_id], fact.recurring_credit, fact)
             case RecurringCreditUpdated():
                 self.contracts[fact.contract_id].credits[fact.recurring_credit_id].updates.append(fact)
             case RecurringCreditEnded():
-                credit = self.contracts[fact.contract_id].credits[fact.recurring_credit_id]
-                credit.ends.append(End(fact.time, fact.id, fact.ending_before))
+                stopped = self.contracts[fact.contract_id].credits[fact.recurring_credit_id]
+                stopped.ends.append(End(fact.time, fact.id, fact.ending_before))
             case CreditsGranted():
                 if fact.grant.contract_id is None:
                     self.grants[fact.grant.grant_id] = KnownGrant(fact.grant, None, fact)
@@ -229,9 +229,9 @@ class Known:
         for subscription in touched(contract, edit):
             subscription.version += 1
         for index, operation in enumerate(edit.operations):
-            subscription = meant(contract, edit, operation)
-            assert subscription is not None
-            subscription.operations.append((edit, index, operation))
+            named = meant(contract, edit, operation)
+            assert named is not None
+            named.operations.append((edit, index, operation))
 
 
 def meant(contract: KnownContract, edit: SeatChange, operation: AnyOperation) -> KnownSubscription | None:

@@ -86,7 +86,8 @@ class Model:
             return Waiting(message=f"{missing} is not known yet", code=missing.code)
         if isinstance(fact, BurnVoided):
             # The first instant that it can change is the burn's (L16, M7).
-            if any(each.fact.time < arrived_at - self._lateness for each in known.burns if each.fact.id == fact.burn_id):
+            burned_at = [each.fact.time for each in known.burns if each.fact.id == fact.burn_id]
+            if min(burned_at) < arrived_at - self._lateness:
                 return _refused("too_late", "burn_id")
         try:
             intake.look_at_the_rules(known, self._accepted.get(fact.customer_id, []), fact, contract_id)
@@ -145,7 +146,7 @@ class Model:
             self._taken[key] = taken
 
     def _forgotten(self, first: Taken, arrived_at: Instant) -> bool:
-        """Identities of burns live as long as a repeat would not be too late; the others for ever (L4, D25)."""
+        """Identities of burns live as long as a repeat would not be too late; the others for ever (L4, D25, M18)."""
         if topic(first.fact) != "credit-burn" or isinstance(first.outcome, Waiting):
             return False
         return arrived_at > max(first.fact.time, first.arrived_at) + self._lateness
@@ -247,9 +248,7 @@ class Model:
             )
         return windows
 
-    def available(
-        self, scope: Scope, at: Instant, amount: Amount
-    ) -> tuple[bool, list[tuple[str, int | None, Amount]]]:
+    def available(self, scope: Scope, at: Instant, amount: Amount) -> tuple[bool, list[tuple[str, int | None, Amount]]]:
         """Whether the scope may spend that at `at`, and what would pay, in L5 order."""
         account = self._account(scope.customer_id, at)
         if scope.contract_id is not None and scope.contract_id not in account.known.contracts:

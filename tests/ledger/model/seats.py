@@ -92,7 +92,10 @@ def sights(subscription: KnownSubscription) -> list[Sight]:
                 state.assigned,
                 state.unassigned,
                 {seat: happened.removed[seat] for seat in sorted(before.assigned & happened.removed.keys())},
-                {seat: happened.added.get(seat, subscription.fact) for seat in sorted(state.assigned - before.assigned)},
+                {
+                    seat: happened.added.get(seat, subscription.fact)
+                    for seat in sorted(state.assigned - before.assigned)
+                },
                 happened.carries,
             )
         seen.append(sight)
