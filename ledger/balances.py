@@ -457,8 +457,7 @@ class Account:
         paid = self._place(stretch, group_stretch, holder, burn, 1)
         self._save_stretch(key, row, stretch)
         self._touch(key, burn.time)
-        if self.briefs[holder.contract].carry and stretch.parts and stretch.parts[-1].tail >= len(group_stretch.shared):
-            self._note_debtor(key, holder)
+        self._note_debt(key, holder, stretch, group_stretch)
         return stretch, group_stretch, paid
 
     def _touch(self, key: bytes, since: Instant) -> None:
@@ -684,13 +683,16 @@ class Account:
     def _debtor_prefix(self) -> bytes:
         return b"D" + self._prefix
 
-    def _note_debtor(self, key: bytes, holder: Holder) -> None:
+    def _note_debt(self, key: bytes, holder: Holder, stretch: Stretch, group_stretch: GroupStretch) -> None:
+        if self.briefs[holder.contract].carry and stretch.parts and stretch.parts[-1].tail >= len(group_stretch.shared):
+            debtor = self._debtor_key(holder)
+            if self.book.load(DEBTOR, debtor) is None:
+                self.book.save(DEBTOR, debtor, DebtorRow(key))
+
+    def _debtor_key(self, holder: Holder) -> bytes:
         """Debtors are paid contract by contract, a contract's pool before its seats, seats by id."""
-        brief = self.briefs[holder.contract]
         order = b"\0" if holder.seat_id is None else b"\1" + text_key(holder.seat_id) + text_key(holder.seat_group_key or "")
-        debtor = self._debtor_prefix() + text_key(brief.contract_id) + order
-        if self.book.load(DEBTOR, debtor) is None:
-            self.book.save(DEBTOR, debtor, DebtorRow(key))
+        return self._debtor_prefix() + text_key(self.briefs[holder.contract].contract_id) + order
 
     def debtors(self) -> list[bytes]:
         prefix = self._debtor_prefix()
@@ -789,6 +791,7 @@ class Account:
         assert stretch is not None
         self._shift(stretch, group_stretch, changes)
         self._save_stretch(burn.holder, row, stretch)
+        self._note_debt(burn.holder, holder_of(self.customer, burn.holder), stretch, group_stretch)
         touched[burn.holder] = min(touched.get(burn.holder, FOREVER), stretch.start)
         self._touch(burn.holder, burn.time)
 
@@ -952,11 +955,7 @@ class Account:
         self._touch(key, stretch.start)
 
     def is_debtor(self, key: bytes, holder: Holder) -> bool:
-        brief = self.briefs[holder.contract]
-        if not brief.carry:
-            return False
-        order = b"\0" if holder.seat_id is None else b"\1" + text_key(holder.seat_id) + text_key(holder.seat_group_key or "")
-        return self.book.load(DEBTOR, self._debtor_prefix() + text_key(brief.contract_id) + order) is not None
+        return self.briefs[holder.contract].carry and self.book.load(DEBTOR, self._debtor_key(holder)) is not None
 
     def _reopen_group(self, previous: GroupStretch, stretch: GroupStretch, dirty: dict[bytes, Instant]) -> bool:
         """A stretch of the group whose past changed: new openings for its grants, the same draws."""
@@ -1120,25 +1119,15 @@ class Account:
                 touched.append(group_stretch.start)
         if base is not None:
             self._save_stretch(key, row, base)
-        start = since
         opened_by_debt: list[Instant] = []
-        while True:
-            stretch = self.stretch_at(row, start) if start == since else self.stretch_after(row, start)
-            if stretch is None:
-                break
-            if stretch.start >= since:
-                group_stretch = self.group_at(stretch.group_start)
-                self._shift(stretch, group_stretch, [(part.tail, -part.amount) for part in stretch.parts])
-                self._save_stretch(key, row, stretch)
-                touched.append(group_stretch.start)
-                if stretch.start == group_stretch.start:
-                    opened_by_debt.append(stretch.start)
-            start = max(stretch.start, since)
-            if stretch.start < since:
-                following = self.stretch_after(row, stretch.start)
-                if following is None:
-                    break
-                start = following.start - 1
+        stretch = self.stretch_after(row, since - 1)
+        while stretch is not None:
+            group_stretch = self.group_at(stretch.group_start)
+            self._shift(stretch, group_stretch, [(part.tail, -part.amount) for part in stretch.parts])
+            touched.append(group_stretch.start)
+            if stretch.start == group_stretch.start:
+                opened_by_debt.append(stretch.start)
+            stretch = self.stretch_after(row, stretch.start)
         self._cut_scope(key, since)
         if self.is_debtor(key, holder):
             for at in opened_by_debt:
@@ -1151,8 +1140,7 @@ class Account:
             self._place(stretch, group_stretch, holder, burn, 1)
             self._save_stretch(key, row, stretch)
             touched.append(group_stretch.start)
-            if self.briefs[holder.contract].carry and stretch.parts and stretch.parts[-1].tail >= len(group_stretch.shared):
-                self._note_debtor(key, holder)
+            self._note_debt(key, holder, stretch, group_stretch)
         return min(touched) if touched else (self.group_at(since).start if opened_by_debt else None)
 
     # --- who paid ---

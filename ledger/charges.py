@@ -68,20 +68,23 @@ def _charge(
     period_from, period_to = whole_period(settings.billing_period, rise.at)
     period = period_to - period_from
     covered = period_to - rise.at if settings.prorate_charges else period
-    price = settings.unit_price
+    due = rise.at if opens or settings.charge_increases == "now" else end
+    # Price and rounding are those in force when the charge is due.
+    priced = subscription.at(due)
+    price = priced.unit_price
     amount = None
     if price is not None:
-        rounding = settings.rounding
+        rounding = priced.rounding
         amount = share(price.amount * seats, covered, period, rounding.method, rounding.decimals)
     return Charge(
         contract_id=contract.contract_id,
         subscription_id=subscription.subscription_id,
-        time=rise.at if opens or settings.charge_increases == "now" else end,
+        time=due,
         kind="period" if opens else "increase",
         seats=seats,
         covered=covered,
         period=period,
-        period_from=period_from,
+        period_from=max(period_from, contract.life(subscription)[0]),
         period_to=period_to,
         unit_price=price,
         amount=amount,

@@ -53,6 +53,12 @@ def holder_of(customer: CustomerRow, key: bytes) -> Holder:
     )
 
 
+def split_holder(customer: CustomerRow, key: bytes) -> tuple[Holder, bytes]:
+    """The holder whose `holder_key` a key begins with, and the rest of it."""
+    end = 5 if key[4] == 0 else key.index(b"\0\1", 7) + 2
+    return holder_of(customer, key[:end]), key[end:]
+
+
 class Adjustment(Row):
     time: Instant
     id: str

@@ -12,6 +12,7 @@ from ledger.amounts import Amount
 from ledger.answers import Balance, Charge, Counts, Entry, GrantBalance, Window
 from ledger.balances import SCOPE, Account, Burn, GroupStretch, Part, ScopeRow, Shared, Stretch
 from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, customer_key, load_contract
+from ledger.facts import CREDITS
 from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of, parts_of
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import Scope
@@ -47,15 +48,24 @@ def balances(
     if who is None:
         return []
     found = []
-    for each in who.credit_types:
-        if credit_type is not None and each != credit_type:
-            continue
+    bare: set[Holder] = set()  # seats that are assigned and were never given anything: a row at 0, of plain credits
+    seen: set[Holder] = set()
+    for each in who.credit_types or [CREDITS]:
         account = Account(scratch, who, each)
         reach(account, at)
         for holder in holders_of(account, at, contract_id, seat_id):
-            balance = balance_of(account, customer_id, holder, at)
-            if balance is not None:
-                found.append(balance)
+            if credit_type in (None, each):
+                balance = balance_of(account, customer_id, holder, at)
+                if balance is not None:
+                    found.append(balance)
+                    seen.add(holder)
+            elif holder not in seen and _known(account, holder, at):
+                seen.add(holder)
+            if holder not in seen and holder.seat_id is not None and _assigned(account, holder, at):
+                bare.add(holder)
+    if credit_type in (None, CREDITS):
+        for holder in bare - seen:
+            found.append(Balance(scope=scope_of(customer_id, who, holder, CREDITS), balance=0, granted=0, overage=0, grants=()))
     return sorted(found, key=_in_order)
 
 
@@ -143,7 +153,7 @@ def balance_of(account: Account, customer_id: str, holder: Holder, at: Instant) 
 
 
 def _known(account: Account, holder: Holder, at: Instant) -> bool:
-    """Whether a scope that has nothing now is assigned, or ever was given or burned anything up to an instant."""
+    """Whether a scope that has nothing now ever was given or burned anything up to an instant."""
     book, who = account.book, account.customer
     if holder.seat_id is None:
         credits = grants.of_pool(book, who, holder.contract, account.credit_type, ORIGIN, at)
@@ -151,17 +161,22 @@ def _known(account: Account, holder: Holder, at: Instant) -> bool:
         credits = account.seat_credits(holder, ORIGIN, at)
     if any(credit.start <= at and credit.start < credit.end for credit in credits):
         return True
-    if holder.seat_id is not None:
-        contract = load_contract(book, who.number, holder.contract)
-        for subscription in contract.subscriptions:
-            if subscription.seat_group_key == holder.seat_group_key:
-                stays = grants.stays_of(book, who, contract, subscription, holder.seat_id)
-                if any(stay.start <= at < stay.end for stay in stays):
-                    return True
     if not holder.contract:
         return False
     row = book.load(SCOPE, account.scope_key(holder_key(who, holder)))
     return row is not None and any(True for _ in account.burns_of(row.number, ORIGIN, at))
+
+
+def _assigned(account: Account, holder: Holder, at: Instant) -> bool:
+    """Whether a seat sits in any subscription of its contract at an instant."""
+    assert holder.seat_id is not None
+    contract = load_contract(account.book, account.customer.number, holder.contract)
+    for subscription in contract.subscriptions:
+        if subscription.seat_group_key == holder.seat_group_key:
+            stays = grants.stays_of(account.book, account.customer, contract, subscription, holder.seat_id)
+            if any(stay.start <= at < stay.end for stay in stays):
+                return True
+    return False
 
 
 def scope_standing(account: Account, holder: Holder, at: Instant) -> tuple[Standing, list[Credit]]:
@@ -250,6 +265,7 @@ class _Teller:
         self.customer_id = customer_id
         self.until = until
         self.told: list[Entry] = []
+        self.adjusted: set[str] = set()
 
     def emit_for(self, holder: Holder | None):  # type: ignore[no-untyped-def]
         """Where the entries of a scope go; None: of whichever pool a shared credit belongs to."""
@@ -263,10 +279,14 @@ class _Teller:
         return emit
 
     def tell(self, time: Instant, type: str, amount: Amount, beside: Amount, holder: Holder, name: str | None, cause_type: str, cause_id: str) -> None:
+        if not amount and not beside:
+            return  # a slice of nothing is no line of the account
         grant_id, slice = None, None
         if name is not None:
             _, _, grant_id, slice, _ = parts_of(name)
         scope = scope_of(self.customer_id, self.account.customer, holder, self.account.credit_type)
+        if cause_type == "credits.adjusted":
+            self.adjusted.add(cause_id)
         self.told.append(
             Entry(
                 time=time, type=type, amount=amount, beside=beside, scope=scope, grant_id=grant_id, slice=slice, cause_type=cause_type,
@@ -328,6 +348,29 @@ def _tell_account(account: Account, teller: _Teller) -> None:
     for holder in holders_of(account, until, None, None):
         if holder.contract:
             _tell_scope(account, teller, holder)
+    _tell_lapses(account, teller)
+
+
+def _tell_lapses(account: Account, teller: _Teller) -> None:
+    """The adjustments that found no active grant: the whole of each lapses (D17)."""
+    book, who = account.book, account.customer
+    prefix = b"G" + number_key(who.number)
+    found = []
+    for key, row in book.scan(grants.GRANT, prefix, after(prefix)):
+        if row.given.credit_type == account.credit_type:
+            found += [(key, row.given.grant_id, adjustment) for adjustment in row.adjustments]
+    prefix = b"V" + number_key(who.number)
+    for key, edits in book.scan(grants.EDITS, prefix, after(prefix)):
+        holder, rest = grants.split_holder(who, key[5:])
+        grant_id = text_of(rest)
+        recurring = load_contract(book, who.number, holder.contract).recurring_credit(grant_id)
+        if recurring is not None and recurring.given.credit_type == account.credit_type:
+            found += [(key, grant_id, adjustment) for adjustment in edits.adjustments]
+    for key, grant_id, adjustment in found:
+        if adjustment.time <= teller.until and adjustment.id not in teller.adjusted:
+            holder, _ = grants.split_holder(who, key[5:])
+            name = grants.name_of(grants.kind_of(holder), holder.contract, grant_id, adjustment.slice, "")
+            teller.tell(adjustment.time, "lapsed", 0, adjustment.amount, holder, name, "credits.adjusted", adjustment.id)
 
 
 def _tell_burn(account: Account, teller: _Teller, burn: Burn, paid: list[tuple[str, Amount]]) -> None:
@@ -351,12 +394,11 @@ def _tell_debtor(account: Account, teller: _Teller, key: bytes, opened: GroupStr
     emit = teller.emit_for(holder)
 
     def pay(payer: Credit | Shared, paid: Amount) -> None:
+        whose = holder
         if isinstance(payer, Shared):
             kind, contract, _, _, _ = parts_of(payer.name)
-            teller.tell(opened.start, "debt_paid", -paid, 0, Holder(contract if kind == CONTRACT else 0), payer.name, "debt", holder.seat_id or "")
-        else:
-            teller.tell(opened.start, "debt_paid", -paid, 0, holder, payer.name, "debt", holder.seat_id or "")
-        teller.tell(opened.start, "debt_paid", 0, -paid, holder, None, "debt", holder.seat_id or "")
+            whose = Holder(contract if kind == CONTRACT else 0)
+        teller.tell(opened.start, "debt_paid", -paid, -paid, whose, payer.name, "debt", holder.seat_id or "")
 
     account.open_paying(holder, previous, opened, emit=emit, pay=pay)
 
@@ -411,14 +453,14 @@ def holders(book: Book, customer_id: str, contract_id: str, subscription_id: str
 
 
 def charges(book: Book, customer_id: str, until: Instant) -> list[Charge]:
-    """What is due for seats before `until` (L20)."""
+    """What is due for seats up to `until` (L20)."""
     scratch, who = _look(book, customer_id)
     found: list[Charge] = []
     for brief in [] if who is None else who.contracts:
         assert who is not None
         contract = load_contract(scratch, who.number, brief.number)
         for row in contract.subscriptions:
-            found += seat_charges.charges(scratch, who.number, contract, row, ORIGIN, until)
+            found += seat_charges.charges(scratch, who.number, contract, row, ORIGIN, until + 1)
     return sorted(found, key=lambda charge: (charge.time, charge.contract_id, charge.subscription_id, charge.kind))
 
 

@@ -90,7 +90,7 @@ class KnownRow(Row):
     time: Instant = 0
     amount: Amount = 0
     voided: bool = False
-    outcome: msgspec.Raw | None = None
+    outcome: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class WaitingRow(Row):
@@ -267,7 +267,6 @@ class Ledger:
     def _first_outcome(self, who: CustomerRow, fact: AnyFact, known: KnownRow) -> Folded | Refused | Waiting:
         if known.paid is not None:
             return Folded(result=burn_result(known.paid))
-        assert known.outcome is not None
         return _decode_outcome(known.outcome)
 
     # --- times (L16) ---

@@ -10,7 +10,7 @@ import msgspec
 
 from ledger import instants
 from ledger.answers import Counts
-from ledger.billing import period_start, rises
+from ledger.billing import period_start, rises, whole_period
 from ledger.contracts import ContractRow, SubscriptionRow
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import Refusal
@@ -188,8 +188,12 @@ def counts(book: Book, customer: int, contract: ContractRow, subscription: Subsc
     if born <= at < dies:
         _, step = step_at(book, Keys(customer, subscription.number), at)
         assigned, unassigned = step.assigned, step.unassigned
-        start = period_start(contract, subscription, at)
-        paid = max(rise.now for rise in rises(book, customer, contract, subscription, start, at + 1))
+    if born <= at and born < dies:
+        # What was paid for stays paid until its billing period is over, also past the end.
+        lived = min(at, dies - 1)
+        start = period_start(contract, subscription, lived)
+        if at < dies or at < whole_period(subscription.at(lived).billing_period, lived)[1]:
+            paid = max(rise.now for rise in rises(book, customer, contract, subscription, start, at + 1))
     total = assigned + unassigned
     included = settings.included_seats or 0
     return Counts(

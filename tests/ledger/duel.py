@@ -1,0 +1,118 @@
+"""The engine and the naive model, side by side on one history: every outcome, every answer.
+
+`duel` raises `Differ` with what was asked, what each said, and the facts so far, so that a failing seed can be read.
+"""
+
+import random
+from typing import Any
+
+from ledger.facts import AnyFact
+from ledger.instants import HOUR, Instant
+from ledger.ledger import Ledger
+from ledger.outcome import Folded, Outcome, Refused, Repeated, Waiting
+from tests.ledger.histories import HISTORY
+from tests.ledger.memory import MemoryRows
+from tests.ledger.model import Model
+
+
+class Differ(AssertionError):
+    """The engine and the model disagree."""
+
+
+def gist(outcome: Outcome) -> Any:
+    """What must agree of an outcome: results and codes."""
+    match outcome:
+        case Folded():
+            return ("folded", plain(_without_names(outcome.result)))
+        case Refused():
+            return ("refused", outcome.refusal.code)
+        case Waiting():
+            return ("waiting", outcome.code)
+        case Repeated():
+            return ("repeated", gist(outcome.first), outcome.differs)
+
+
+def _without_names(result: dict[str, Any]) -> dict[str, Any]:
+    """Who came and left is compared where the whole is: an edit names only those that it looked at."""
+    return {
+        key: {field: value for field, value in each.items() if field not in ("added", "removed")} if isinstance(each, dict) else each
+        for key, each in result.items()
+    }
+
+
+def plain(value: Any) -> Any:
+    """Order and tuples aside."""
+    if isinstance(value, dict):
+        return {
+            key: sorted((plain(item) for item in each), key=repr) if key == "paid" else plain(each)
+            for key, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def duel(history: list[tuple[AnyFact, Instant]], rng: random.Random, *, questions: float = 0.3) -> None:
+    """Folds a history in both, in batches cut at random, rows through bytes, and asks both the same questions."""
+    rows = MemoryRows()
+    ledger, model = Ledger(rows, **HISTORY), Model(**HISTORY)
+    said: list[tuple[AnyFact, Instant]] = []
+    clock = None
+    for i, (fact, arrived_at) in enumerate(history):
+        said.append((fact, arrived_at))
+        if clock is None or arrived_at > clock:
+            clock = arrived_at
+            _same("what waited in vain", [(one.id, gist(what)) for one, what in ledger.advance(clock)], [(one.id, gist(what)) for one, what in model.advance(clock)], said)
+        _same(f"outcome of {fact}", gist(ledger.fold(fact, arrived_at)), gist(model.fold(fact, arrived_at)), said)
+        _same(f"settled by {fact}", [(one.id, gist(what)) for one, what in ledger.settled()], [(one.id, gist(what)) for one, what in model.settled()], said)
+        if rng.random() < 0.4:
+            ledger.flush()
+        if rng.random() < questions / 3 or i == len(history) - 1:
+            ask(ledger, model, said, rng)
+
+
+def ask(ledger: Ledger, model: Model, said: list[tuple[AnyFact, Instant]], rng: random.Random) -> None:
+    """Every question, at a few instants: those of the facts, next to them, and between."""
+    instants = sorted({fact.time for fact, _ in said} | {arrived for _, arrived in said})
+    for customer_id in sorted({fact.customer_id for fact, _ in said}):
+        picked = rng.sample(instants, min(3, len(instants)))
+        for at in [*picked, rng.choice(instants) + rng.choice([-1, 1, HOUR, 30 * 24 * HOUR])]:
+            _same(f"balances of {customer_id} at {at}", _balances(ledger.balances(customer_id, at)), _balances(model.balances(customer_id, at)), said)
+            for contract_id in ledger.contracts(customer_id):
+                mine, theirs = ledger.counts(customer_id, contract_id, at), model.counts(customer_id, contract_id, at)
+                _same(f"counts of {contract_id} at {at}", mine, theirs, said)
+                for one in mine:
+                    _same(
+                        f"holders of {one.subscription_id} at {at}",
+                        ledger.holders(customer_id, contract_id, one.subscription_id, at),
+                        model.holders(customer_id, contract_id, one.subscription_id, at),
+                        said,
+                    )
+        until = rng.choice(instants)
+        _same(f"entries until {until}", _entries(ledger.entries(customer_id, until)), _entries(model.entries(customer_id, until)), said)
+        _same(f"charges until {until}", ledger.charges(customer_id, until), model.charges(customer_id, until), said)
+
+
+def _balances(rows: list[Any]) -> list[Any]:
+    return [_balance(one) for one in rows if one.balance or one.granted or one.overage]
+
+
+def _balance(one: Any) -> Any:
+    return (one.scope, one.balance, one.granted, one.overage, tuple((g.grant_id, g.slice, g.balance, g.granted, g.priority, g.effective_at, g.expires_at) for g in one.grants))
+
+
+def _entries(lines: list[Any]) -> list[Any]:
+    return sorted(repr((line.time, line.type, line.amount, line.beside, line.scope, line.grant_id, line.slice, line.cause_id if line.type in ("burned", "overage", "adjusted", "voided") else "")) for line in lines)
+
+
+def _same(what: str, mine: Any, theirs: Any, said: list[tuple[AnyFact, Instant]]) -> None:
+    if mine == theirs:
+        return
+    if isinstance(mine, list) and isinstance(theirs, list):
+        only_mine = [one for one in mine if one not in theirs]
+        only_theirs = [one for one in theirs if one not in mine]
+        detail = "engine only:\n  " + "\n  ".join(map(repr, only_mine)) + "\nmodel only:\n  " + "\n  ".join(map(repr, only_theirs))
+    else:
+        detail = f"engine: {mine!r}\nmodel:  {theirs!r}"
+    facts = "\n".join(f"  {arrived}: {fact!r}" for fact, arrived in said)
+    raise Differ(f"{what}\n{detail}\nafter {len(said)} facts:\n{facts}")
