@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import orjson
@@ -39,13 +41,26 @@ class Scene:
     async def prepare(self) -> None:
         self.topics = await ensure(self.topics, self.kafka)
 
-    async def publish(self, count: int, per_second: int | None = None) -> None:
-        """Sends facts to two inputs, as fast as it goes or at a pace."""
+    @asynccontextmanager
+    async def traffic(self, per_second: int) -> AsyncIterator[None]:
+        """Facts keep coming in while this is open; at the end all of them are published."""
+        over = asyncio.Event()
+        publishing = asyncio.create_task(self.publish(10**9, per_second, over))
+        try:
+            yield
+        finally:
+            over.set()
+            await publishing
+
+    async def publish(self, count: int, per_second: int | None = None, over: asyncio.Event | None = None) -> None:
+        """Sends facts to two inputs, as fast as it goes or at a pace; fewer than `count` when it is over before."""
         producer = AIOKafkaProducer(**self.kafka, linger_ms=5, max_batch_size=1 << 18)
         await producer.start()
         begun = time.monotonic()
         try:
             for n in range(count):
+                if over is not None and over.is_set():
+                    break
                 key, amount = b"c-%03d" % self._chance.randrange(300), self._chance.randrange(10)
                 kind = self._chance.choice(("credit-burn", "credit-burn", "credit-burn", "seat-change"))
                 partition = self.topics.partition_of(key)

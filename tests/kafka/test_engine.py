@@ -35,16 +35,16 @@ async def test_everything_is_folded_once_and_stands_on_disk_after_a_stop_in_orde
 
 
 async def test_a_worker_killed_with_and_without_its_disk_loses_and_doubles_nothing(scene: Scene) -> None:
-    publishing = asyncio.create_task(scene.publish(60_000, per_second=3_000))
-    for wiped in (False, True, False):
+    async with scene.traffic(per_second=3_000):
+        for wiped in (False, True, False):
+            worker = scene.worker("a")
+            await worker.folds()
+            await asyncio.sleep(1.3)
+            worker.kill()
+            if wiped:
+                shutil.rmtree(scene.directory / "a")
         worker = scene.worker("a")
         await worker.folds()
-        await asyncio.sleep(1.3)
-        worker.kill()
-        if wiped:
-            shutil.rmtree(scene.directory / "a")
-    worker = scene.worker("a")
-    await publishing
     await scene.folded()
     assert await worker.stop() == 0
 
@@ -53,37 +53,35 @@ async def test_a_worker_killed_with_and_without_its_disk_loses_and_doubles_nothi
 
 
 async def test_a_worker_that_joins_and_leaves_in_mid_flow_changes_nothing(scene: Scene) -> None:
-    publishing = asyncio.create_task(scene.publish(30_000, per_second=3_000))
-    first = scene.worker("a")
-    await first.folds()
-    second = scene.worker("b")
-    await second.folds()
-    await asyncio.sleep(2)
-    assert await second.stop() == 0
-    begun = time.monotonic()
-    await publishing
+    async with scene.traffic(per_second=3_000):
+        first = scene.worker("a")
+        await first.folds()
+        second = scene.worker("b")
+        await second.folds()
+        await asyncio.sleep(2)
+        assert await second.stop() == 0
+        # Who leaves says so: nobody waits for its session to run out.
+        await first.says("folding partitions [0, 1, 2, 3]", times=2, patience_s=5)
+        await asyncio.sleep(1)
     await scene.folded()
-
-    # Those who leave say so: nobody waited for a session to run out.
-    assert time.monotonic() - begun < 15
     await scene.must_be_exact()
     assert await first.stop() == 0
     assert scene.on_disk("a") == (dict(scene.sums), dict(scene.counts))
 
 
 async def test_a_worker_paused_past_its_session_is_fenced_and_may_come_back(scene: Scene) -> None:
-    publishing = asyncio.create_task(scene.publish(60_000, per_second=3_000))
-    zombie = scene.worker("a")
-    await zombie.folds()
-    await asyncio.sleep(1)
-    zombie.pause()
-    heir = scene.worker("b")
-    await heir.folds()
-    await asyncio.sleep(2)
-    zombie.go_on()
-    # It learns that it was gone, takes its share of the partitions again, and goes on from what the heir wrote.
-    await zombie.says("folding partitions", times=2)
-    await publishing
+    async with scene.traffic(per_second=3_000):
+        zombie = scene.worker("a")
+        await zombie.folds()
+        await asyncio.sleep(1)
+        zombie.pause()
+        heir = scene.worker("b")
+        await heir.folds()
+        await asyncio.sleep(2)
+        zombie.go_on()
+        # It learns that it was gone, takes its share of the partitions again, and goes on from what the heir wrote.
+        await zombie.says("folding partitions", times=2)
+        await asyncio.sleep(1)
     await scene.folded()
 
     await scene.must_be_exact()
