@@ -110,13 +110,14 @@ class Intake:
             await asyncio.wait_for(self._room.wait(), patience_s)
 
     def unsure(self) -> set[Source]:
-        """Inputs whose end is worth a look: records of their partition wait."""
-        return {
-            (kind, partition)
-            for partition, inputs in self._partitions.items()
-            if any(source.records for source in inputs.values())
-            for kind in inputs
-        }
+        """Inputs that nothing is known of since the newest records of their partition came."""
+        unsure = set()
+        for partition, inputs in self._partitions.items():
+            newest = max(source.newest() for source in inputs.values())
+            unsure |= {
+                (kind, partition) for kind, source in inputs.items() if not source.records and source.cleared < newest
+            }
+        return unsure
 
     def add(self, fetched: Fetched) -> None:
         """Takes in one fetch; fetches come one after the other, in the order in which they were made."""
@@ -219,6 +220,10 @@ class _Input:
         if self._target is not None and position >= self._target[0]:
             self.cleared = self._target[1]
             self._target = None
+
+    def newest(self) -> int:
+        """The last fetch that brought a record that still waits; 0 where none does."""
+        return self._arrivals[-1][0] if self._arrivals else 0
 
     def arrived_by(self, fetch: int) -> int:
         """How many of the waiting records had come by this fetch."""

@@ -59,6 +59,8 @@ def work(build: Build, loglevel: str = "info") -> int:
         return 1
     app = build(settings, topics)
     worker = app.Worker(loglevel=loglevel, quiet=True, redirect_stdouts=False, override_logging=False)
+    # It would write to the terminal between our lines.
+    worker.spinner = None
     _speak(loglevel)
     try:
         with held:
