@@ -453,6 +453,55 @@ def test_a_quantity_becomes_unassigned_seats() -> None:
     assert story.seats("06-11") == (2, 1, 1)
 
 
+def test_a_void_without_a_slice_means_the_one_that_started_last_at_every_seat() -> None:
+    story = Story(subscriptions=[team("ana", "bo")], credits=[credit("10", duration_periods=2)])
+    story.say(CreditsVoided, day("07-10"), grant_id="monthly", contract_id="c", voided_at=day("07-10"))
+    story.say(
+        CreditsVoided, day("07-11"), grant_id="monthly", contract_id="c", voided_at=day("07-11"), slice=0, seat_id="bo"
+    )
+
+    assert [each.slice for each in story.balance("07-10", seat_id="ana").grants] == [0]
+    assert [each.slice for each in story.balance("07-11", seat_id="bo").grants] == []
+    assert [each.slice for each in story.balance("08-01", seat_id="bo").grants] == [2]
+
+
+def test_moves_of_one_instant_carry_one_after_the_other() -> None:
+    story = Story(subscriptions=[team("ana")], grants=[grant("g", "10", "06-01", seat_id="ana")])
+    moves = [("ana", "bo"), ("bo", "cy")]
+    story.edit(
+        *(
+            MoveSeat(starting_at=day("06-10"), from_seat_id=leaver, to_seat_id=comer, carry_balance=True)
+            for leaver, comer in moves
+        )
+    )
+    story.say(CreditsAdjusted, day("06-11"), grant_id="g", contract_id="c", amount=UNIT, reason="it follows")
+
+    assert story.left("06-11", seat_id="cy") == {"g": "11"}
+    assert story.left("06-11", seat_id="ana") == story.left("06-11", seat_id="bo") == {}
+
+
+def test_the_end_of_a_subscription_masks_its_seats_and_revokes_nothing() -> None:
+    ending = team("ana", revoke_on_removal=True, ending_before=day("06-10"))
+    story = Story(subscriptions=[ending], credits=[credit("100")])
+    story.edit(remove("06-12", "ana"))
+
+    assert story.seats("06-09") == (1, 1, 0) and story.seats("06-10") == (0, 0, 0)
+    assert story.left("06-13", seat_id="ana") == {"monthly": "100"}
+    assert story.left("07-01", seat_id="ana") == {}
+
+
+def test_a_burn_without_a_contract_means_the_one_where_its_seat_is_assigned() -> None:
+    story = Story(subscriptions=[team("ana")], grants=[grant("g", "10", "06-01")])
+    story.say(ContractCreated, day("06-01"), contract_id="d", starting_at=day("06-01"), subscriptions=(team("bo"),))
+    story.burn("06-02", "1", "ana", contract_id=None)
+    story.burn("06-02", "2", "bo", contract_id=None)
+    ambiguous = story.burn("06-02", "3", "cy", contract_id=None)
+
+    assert story.left("06-03") == {"g": "9"}
+    assert story.balance("06-03", contract_id="d", seat_id="bo").overage == 2 * UNIT
+    assert isinstance(ambiguous, Waiting) and ambiguous.code == "contract_ambiguous"
+
+
 # --- money -----------------------------------------------------------------------------------------------------------
 
 
@@ -472,6 +521,18 @@ def test_extra_seats_are_charged_in_advance_and_a_rise_for_the_days_that_are_lef
         ("increase", day("06-16"), 1, "12.5"),
     ]
     assert [each.seats for each in story.model.charges("acme", day("07-01"))] == [1, 1, 2]
+
+
+def test_a_rise_may_be_due_with_the_next_period_and_whole() -> None:
+    price = Price(amount=25 * UNIT, currency="USD")
+    terms = team("ana", unit_price=price, charge_increases="next_period", prorate_charges=False, minimum_seats=2)
+    story = Story(subscriptions=[terms])
+    story.edit(add("06-10", "bo"))
+    story.edit(add("06-16", "cy"))
+
+    assert [(each.kind, each.seats) for each in story.model.charges("acme", day("06-30"))] == [("period", 2)]
+    due = [(each.kind, each.seats, text(each.amount or 0)) for each in story.model.charges("acme", day("07-01"))]
+    assert due == [("period", 2, "50"), ("increase", 1, "25"), ("period", 3, "75")]
 
 
 # --- waiting, lateness, identity -------------------------------------------------------------------------------------
