@@ -229,35 +229,42 @@ def common(fields: Fields, id_length: int = ID_LENGTH) -> Common:
 DEPTH_MOST = 256
 
 _parse = msgspec.json.Decoder(float_hook=Number).decode
-_STRING = compile(r'"(?:[^"\\]|\\.)*"', DOTALL)
-_BRACKET = compile(r"[\[{\]}]")
+# Atomic, and never without a match: no text, however it is broken, is looked at twice.
+_STRING = compile(rb'"(?>[^"\\]+|\\.)*+(?:"|\\?\Z)', DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+_OPENS = b"[{"
 
 
 def parse(value: bytes) -> dict[str, Any]:
     """The JSON object that these bytes hold; of a field that comes twice, the last counts."""
     try:
-        said = value.decode()
+        value.decode()
     except UnicodeDecodeError as error:
         raise Unfit("unreadable", None, f"is not UTF-8 (byte {error.start}); send one JSON object in UTF-8") from None
-    if _depth(said) > DEPTH_MOST:
-        raise Unfit("unreadable", None, f"is nested deeper than {DEPTH_MOST} levels; send a flatter object")
     try:
         held = _parse(value)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except RecursionError:
+        raise _too_deep() from None
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise Unfit("unreadable", None, f"is not JSON ({error}); send one JSON object in UTF-8") from None
     if not isinstance(held, dict):
         raise Unfit("unreadable", None, f"is {_shown(held)}; send one JSON object")
+    if value.count(b"{") + value.count(b"[") > DEPTH_MOST and _is_too_deep(value):
+        raise _too_deep()
     return held
 
 
-def _depth(said: str) -> int:
-    if said.count("{") + said.count("[") <= DEPTH_MOST:
-        return 0
-    depth = deepest = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", said)):
-        depth += 1 if bracket in "{[" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _is_too_deep(value: bytes) -> bool:
+    depth = 0
+    for bracket in _STRING.sub(b"", value).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in _OPENS else -1
+        if depth > DEPTH_MOST:
+            return True
+    return False
+
+
+def _too_deep() -> Unfit:
+    return Unfit("unreadable", None, f"is nested deeper than {DEPTH_MOST} levels; send a flatter object")
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

@@ -268,6 +268,8 @@ def test_what_an_unknown_name_means_is_wait_or_refuse() -> None:
         b"[" * 100_000,
         b'{"x":' * 100_000 + b"1" + b"}" * 100_000,
         b'{"x":' + b"9" * 5_000 + b"}",
+        # Strings that never end, in strings that never end: to be looked at once, not once for each quote.
+        b'{"x":"' + rb"{\"" * 300_000,
     ],
     ids=lambda message: repr(message[:20]),
 )
@@ -291,7 +293,7 @@ def test_nesting_is_bounded_the_same_for_every_reader() -> None:
 
     assert isinstance(read("credit-burn", None, nested(255)), CreditBurn)
     assert refused(nested(256)) == ("unreadable", None)
-    brackets = BURN | {"x": "[" * 2_000 + '"{'}
+    brackets = BURN | {"x": "[" * 2_000 + '"{\\'}
     assert isinstance(said(brackets), CreditBurn)
 
 
