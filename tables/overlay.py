@@ -7,8 +7,16 @@ from typing import Literal, Protocol
 
 Table = Literal["state", "trail"]
 
-#: What a batch changed: for each table the new value of each row, None where the row is gone.
+#: What a batch changed: for each table the new value of each row, None where the row is gone. A key of `dropping` comes
+#: first and says that a whole range is gone.
 Changes = Mapping[Table, Mapping[bytes, bytes | None]]
+
+#: Begins the keys by which a changelog says that a range was dropped; the end of the range is the value.
+DROP = b"\x00drop"
+
+
+def dropping(start: bytes) -> bytes:
+    return DROP + start
 
 
 class Rows(Protocol):
@@ -24,13 +32,14 @@ class Overlay:
     A scan is live: what is written ahead of it, it meets; what is deleted ahead of it, it passes by.
     """
 
-    __slots__ = ("_below", "_orders", "_seen", "_written")
+    __slots__ = ("_below", "_dropped", "_orders", "_seen", "_written")
 
     def __init__(self, below: Rows) -> None:
         self._below = below
         # A burn reads some rows again and again within a batch, so what was read or written once stays at hand.
         self._seen: dict[Table, dict[bytes, bytes | None]] = {"state": {}, "trail": {}}
         self._written: dict[Table, dict[bytes, bytes | None]] = {"state": {}, "trail": {}}
+        self._dropped: dict[bytes, bytes] = {}
         self._orders = {table: _Order(written) for table, written in self._written.items()}
 
     def get(self, table: Table, key: bytes) -> bytes | None:
@@ -38,7 +47,8 @@ class Overlay:
         try:
             return seen[key]
         except KeyError:
-            value = seen[key] = self._below.get(table, key)
+            value = None if self._is_dropped(table, key) else self._below.get(table, key)
+            seen[key] = value
             return value
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
@@ -51,6 +61,8 @@ class Overlay:
         """The rows with `start <= key < end`, in the order of their keys or in the opposite one."""
         written, order = self._written[table], self._orders[table]
         below = self._below.scan(table, start, end, reverse)
+        if self._dropped and table == "trail":
+            below = (row for row in below if not self._is_dropped(table, row[0]))
         stored = next(below, None)
         key = order.last_before(end) if reverse else order.first_from(start)
         while True:
@@ -72,9 +84,29 @@ class Overlay:
             else:
                 return
 
+    def drop(self, start: bytes, end: bytes) -> None:
+        """Drops the rows of the trail with `start <= key < end`, as one change however many they are.
+
+        Only the trail: a compacted changelog would keep the word of it for ever.
+        """
+        if start >= end:
+            return
+        seen, written = self._seen["trail"], self._written["trail"]
+        for key in [key for key in seen if start <= key < end]:
+            seen[key] = None
+            if key in written:
+                written[key] = None
+        self._dropped[start] = max(end, self._dropped.get(start, end))
+
     def rows(self) -> Changes:
         """What this batch changed: each row once, with its last value."""
-        return self._written
+        if not self._dropped:
+            return self._written
+        drops: dict[bytes, bytes | None] = {dropping(start): end for start, end in self._dropped.items()}
+        return {"state": self._written["state"], "trail": drops | self._written["trail"]}
+
+    def _is_dropped(self, table: Table, key: bytes) -> bool:
+        return table == "trail" and any(start <= key < end for start, end in self._dropped.items())
 
 
 class _Order:

@@ -21,6 +21,8 @@ from rocksdict import (
     WriteBufferManager,
 )
 
+from tables.overlay import DROP
+
 #: Keys that begin with this byte belong to the engine; no fold may write them into a table.
 ENGINE = b"\x00"
 POSITION = ENGINE + b"changelog"
@@ -106,6 +108,8 @@ class Store:
         for key, value in rows:
             if value is None:
                 delete(key)
+            elif key.startswith(DROP):
+                batch.delete_range(key.removeprefix(DROP), value)
             else:
                 put(key, value)
         put(POSITION, b"%d %d" % position)

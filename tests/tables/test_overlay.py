@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables.overlay import Overlay, Table
@@ -26,7 +27,8 @@ class Dict:
         return iter(sorted(((k, v) for k, v in rows.items() if start <= k < end), reverse=reverse))
 
 
-KEYS = st.binary(min_size=1, max_size=2)
+# Keys from 0x01 on: those before belong to the engine.
+KEYS = st.binary(min_size=1, max_size=2).map(lambda key: b"\x01" + key)
 WRITES = st.lists(st.tuples(KEYS, st.none() | st.binary(max_size=2)), max_size=40)
 
 
@@ -47,6 +49,40 @@ def test_a_scan_merges_what_is_below_and_what_was_written(
 
     assert list(overlay.scan("state", start, end, reverse)) == list(Dict(whole).scan("state", start, end, reverse))
     assert {key: overlay.get("state", key) for key in whole} == whole
+
+
+DROPS_AND_WRITES = st.lists(st.tuples(KEYS, KEYS | st.none() | st.just(b""), st.booleans()), max_size=20)
+
+
+# A disk for each example takes its time.
+@settings(deadline=None, max_examples=50)
+@given(st.dictionaries(KEYS, st.binary(min_size=1, max_size=2)), DROPS_AND_WRITES, st.booleans())
+def test_a_dropped_range_is_gone_for_reads_for_scans_and_on_the_disk(
+    below: dict[bytes, bytes], changes: list[tuple[bytes, bytes | None, bool]], reverse: bool
+) -> None:
+    with TemporaryDirectory() as directory:
+        shard, whole = Shard(0, Path(directory), Memory()), dict(below)
+        shard.commit({"state": {}, "trail": dict(below)}, {"trail": 1}, 0)
+        overlay = Overlay(shard)
+        for key, other, drops in changes:
+            overlay.get("trail", key)
+            if drops and other is not None:
+                overlay.drop(key, other)
+                whole = {k: v for k, v in whole.items() if not key <= k < other}
+            elif other is None:
+                overlay.delete("trail", key)
+                whole.pop(key, None)
+            else:
+                overlay.put("trail", key, b"new")
+                whole[key] = b"new"
+
+        ends = b"\x01", b"\xff\xff\xff"
+        expected = sorted(((k, v) for k, v in whole.items() if ends[0] <= k < ends[1]), reverse=reverse)
+        assert list(overlay.scan("trail", *ends, reverse)) == expected
+        assert all(overlay.get("trail", key) == whole.get(key) for key in below)
+        shard.commit(overlay.rows(), {"trail": 2}, 0)
+        assert list(shard.scan("trail", *ends, reverse)) == expected
+        shard.close()
 
 
 def test_what_is_below_stays_untouched() -> None:
