@@ -1,0 +1,635 @@
+"""Which snapshots leave: what was said of each scope and subscription, and what of it is different now.
+
+While a batch is folded, `Publisher.note` writes down what each fact moved, which for a burn is a look-up or two. After it
+`Publisher.messages` asks the ledger about what is due:
+
+- A scope that burned is said at once, and then at most once in `SEATSTREAM_SNAPSHOT`.
+- What was agreed anew (a grant, an edit, a contract) is said at once.
+- Where a start, an end, a recurrence or a reset passes, whatever it changed is said as of that instant.
+- A fact that reaches behind what was said last makes a correction, as of the snapshot that it corrects.
+
+What was said is kept in rows, so that a restart goes on exactly there. Ids are made of causes (L18).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from zlib import crc32
+
+import msgspec
+
+from ledger import charges as seat_charges
+from ledger import history, instants, seats
+from ledger.answers import Balance, Charge, Counts, GrantBalance
+from ledger.balances import Account
+from ledger.contracts import CUSTOMER, ContractRow, SubscriptionRow, customer_key, load_contract
+from ledger.facts import (
+    AnyFact,
+    BurnVoided,
+    ContractCreated,
+    CreditBurn,
+    CreditsGranted,
+    SeatChange,
+)
+from ledger.grants import Holder
+from ledger.instants import FOREVER, ORIGIN, Instant, Span
+from ledger.ledger import earliest_change, fact_type
+from ledger.outcome import Folded, Scope
+from ledger.rows import Book, Kind, Row, Rows, Scratch, after, instant_key, instant_of, text_key, text_of
+from wire.outputs import (
+    Message,
+    Moved,
+    Occasion,
+    balance_corrected,
+    balance_snapshot,
+    seats_changed,
+    seats_charged,
+    seats_corrected,
+)
+
+#: So many scopes are remembered beside their rows.
+MOST_MARKS = 500_000
+
+# --- rows: what was said ---------------------------------------------------------------------------------------------
+
+
+class SaidRow(Row):
+    """The last snapshot of a scope: as of `at`, published when the clock stood at `said_at`. `due_at`: the next one."""
+
+    at: Instant = ORIGIN
+    said_at: Instant = ORIGIN
+    due_at: Instant = FOREVER
+    balance: Balance | None = None
+    moved: Moved = Moved()
+
+
+class DueRow(Row):
+    """A scope of which something is to be said."""
+
+    scope: Scope
+
+
+class SeatsRow(Row):
+    """What was said of a subscription: its counts as of `at`, and its charges (time, checksum, and
+    which of several alike). Charges
+    before `charged_from` are settled: no fact may reach so far back."""
+
+    at: Instant = ORIGIN
+    counts: Counts | None = None
+    charged_from: Instant = ORIGIN
+    charged: list[tuple[Instant, int, int]] = []
+
+
+class AheadRow(Row):
+    """When something happens next by itself to what a customer has."""
+
+    next_at: Instant = FOREVER
+
+
+SAID = Kind("state", b"P", SaidRow)
+DUE = Kind("state", b"P", DueRow)
+SEATS = Kind("state", b"P", SeatsRow)
+AHEAD = Kind("state", b"P", AheadRow)
+
+
+def _said_key(scope: Scope) -> bytes:
+    return _said_keys(scope.customer_id, scope.contract_id) + b"".join(
+        map(text_key, (scope.credit_type, scope.seat_group_key, "" if scope.seat_id is None else f"/{scope.seat_id}"))
+    )
+
+
+def _said_keys(customer_id: str, contract_id: str | None) -> bytes:
+    return b"Ps" + text_key(customer_id) + text_key("" if contract_id is None else f"/{contract_id}")
+
+
+def _due_key(at: Instant, scope: Scope) -> bytes:
+    return b"Pd" + instant_key(at) + _said_key(scope)
+
+
+def _seats_key(customer_id: str, contract_id: str, subscription_id: str) -> bytes:
+    return b"Pq" + text_key(customer_id) + text_key(contract_id) + text_key(subscription_id)
+
+
+def _ahead_key(customer_id: str) -> bytes:
+    return b"Pc" + text_key(customer_id)
+
+
+def _passing_key(at: Instant, customer_id: str) -> bytes:
+    return b"Pn" + instant_key(at) + text_key(customer_id)
+
+
+# --- what is noted while a batch is folded ---------------------------------------------------------------------------
+
+
+class Marks:
+    """Of the scopes seen last: as of when they were said, and whether they are due already. It only saves reading rows."""
+
+    def __init__(self) -> None:
+        self.held: dict[Scope, tuple[Instant, Instant]] = {}
+        self.pools: dict[tuple[str, str | None, str], Scope] = {}
+
+    def hold(self, scope: Scope, mark: tuple[Instant, Instant]) -> None:
+        if len(self.held) >= MOST_MARKS:
+            self.held.clear()
+        self.held[scope] = mark
+
+
+@dataclass(slots=True)
+class _Note:
+    """A scope moved: from when on, and the fact that did it first in event time."""
+
+    since: Instant
+    cause: AnyFact
+
+
+@dataclass(slots=True)
+class _SeatsNote:
+    """A subscription's counts may be others from `since` on."""
+
+    since: Instant
+    cause: AnyFact
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Agreed:
+    """What was agreed anew with a customer: about which scopes, seats (by contract and id), whole contracts (None: the
+    customer's pool) and subscriptions."""
+
+    scopes: dict[Scope, _Note] = field(default_factory=dict)
+    seats: dict[tuple[str, str], _Note] = field(default_factory=dict)
+    pools: dict[str, _Note] = field(default_factory=dict)
+    contracts: dict[str | None, _Note] = field(default_factory=dict)
+    subscriptions: dict[tuple[str, str], _SeatsNote] = field(default_factory=dict)
+
+
+K = TypeVar("K")
+
+
+def _earlier(notes: dict[K, _Note], key: K, since: Instant, cause: AnyFact) -> None:
+    note = notes.get(key)
+    if note is None or since < note.since:
+        notes[key] = _Note(since, cause)
+
+
+# --- what leaves -----------------------------------------------------------------------------------------------------
+
+
+class Publisher:
+    """The snapshots of one batch. `rows` must hold everything folded when `messages` is called."""
+
+    def __init__(self, rows: Rows, marks: Marks, *, every: Span, lateness: Span) -> None:
+        self._rows = rows
+        self._book = Book(rows)
+        self._marks = marks
+        self._every = every
+        self._lateness = lateness
+        self._burned: dict[Scope, _Note] = {}
+        self._agreed: dict[str, _Agreed] = {}
+        self._asked: dict[tuple[str, Instant], _Asked] = {}
+        self._clock = ORIGIN
+        self._offsets: Mapping[str, int] = {}
+
+    def note(self, fact: AnyFact, outcome: Folded) -> None:
+        """A fact was folded."""
+        if isinstance(fact, CreditBurn):
+            for changed in outcome.changed:
+                self._moved(changed.scope, changed.since, fact)
+            for _, _, _, kind in outcome.result["paid"]:
+                if kind != "seat":
+                    contract_id = outcome.changed[0].scope.contract_id if kind == "contract" else None
+                    self._moved(self._pool(fact.customer_id, contract_id, fact.credit_type), fact.time, fact)
+        elif isinstance(fact, BurnVoided):
+            for changed in outcome.changed:
+                scope = changed.scope
+                self._moved(scope, changed.since, fact)
+                # Whoever paid for it has it back.
+                for contract_id in (scope.contract_id, None):
+                    pool = self._pool(scope.customer_id, contract_id, scope.credit_type)
+                    self._moved(pool, changed.since, fact)
+        else:
+            self._note_agreed(fact, outcome)
+
+    def messages(self, clock: Instant, offsets: Mapping[str, int]) -> Iterator[Message | None]:
+        """What is to be said, now that the clock of the partition stands at `clock`. None: others may run."""
+        self._clock, self._offsets = clock, offsets
+        agreed = {customer_id: self._reach(customer_id, of) for customer_id, of in sorted(self._agreed.items())}
+        # What was said is put right before anything is said on top of it.
+        for notes in agreed.values():
+            for scope, note in notes.items():
+                yield from self._correct(scope, note)
+        fresh: list[tuple[Scope, _Note]] = []
+        for scope, note in self._burned.items():
+            at, due_at = self._mark(scope)
+            if note.since < at:
+                yield from self._correct(scope, note)
+            if due_at == FOREVER:
+                fresh.append((scope, note))
+        yield from self._say_passed()
+        for customer_id, notes in agreed.items():
+            yield from self._say_agreed(customer_id, notes)
+        for scope, note in fresh:
+            yield from self._say_burned(scope, note)
+        yield from self._say_due()
+        self._book.close()
+
+    # --- notes ---
+
+    def _pool(self, customer_id: str, contract_id: str | None, credit_type: str) -> Scope:
+        key = customer_id, contract_id, credit_type
+        scope = self._marks.pools.get(key)
+        if scope is None:
+            if len(self._marks.pools) >= MOST_MARKS:
+                self._marks.pools.clear()
+            scope = Scope(customer_id=customer_id, contract_id=contract_id, credit_type=credit_type)
+            self._marks.pools[key] = scope
+        return scope
+
+    def _moved(self, scope: Scope, since: Instant, fact: AnyFact) -> None:
+        note = self._burned.get(scope)
+        if note is None:
+            self._burned[scope] = _Note(since, fact)
+        elif since < note.since:
+            note.since, note.cause = since, fact
+
+    def _note_agreed(self, fact: AnyFact, outcome: Folded) -> None:
+        """What a fact other than a burn moved: where its outcome may not say it all, everything that it can reach."""
+        agreed = self._agreed.setdefault(fact.customer_id, _Agreed())
+        since = fact.starting_at if isinstance(fact, ContractCreated) else earliest_change(fact)[0]
+        for changed in outcome.changed:
+            _earlier(agreed.scopes, changed.scope, changed.since, fact)
+        match fact:
+            case SeatChange():
+                seat_ids = [id for one in outcome.result.values() for id in (*one["added"], *one["removed"])]
+                for contract_id in {one.contract_id for one in outcome.seats_changed}:
+                    _earlier(agreed.pools, contract_id, since, fact)
+                    for seat_id in seat_ids:
+                        _earlier(agreed.seats, (contract_id, seat_id), since, fact)
+            case CreditsGranted(grant=grant):
+                scope = Scope(
+                    customer_id=fact.customer_id, contract_id=grant.contract_id, seat_id=grant.seat_id,
+                    seat_group_key=grant.seat_group_key, credit_type=grant.credit_type,
+                )  # fmt: skip
+                _earlier(agreed.scopes, scope, since, fact)
+            case CreditBurn() | BurnVoided():
+                raise AssertionError("burns are noted by their scopes")
+            case _:
+                # Which seats it reaches, only the ledger knows.
+                _earlier(agreed.contracts, fact.contract_id, since, fact)
+        for of in outcome.seats_changed:
+            key = of.contract_id, of.subscription_id
+            note = agreed.subscriptions.get(key)
+            if note is None or of.since < note.since:
+                result = outcome.result.get(of.subscription_id, {})
+                added, removed = tuple(result.get("added", ())), tuple(result.get("removed", ()))
+                agreed.subscriptions[key] = _SeatsNote(of.since, fact, added, removed)
+
+    def _reach(self, customer_id: str, agreed: _Agreed) -> dict[Scope, _Note]:
+        """Every scope that what was agreed may have moved."""
+        notes = dict(agreed.scopes)
+        for (contract_id, subscription_id), of in agreed.subscriptions.items():
+            said = self._book.load(SEATS, _seats_key(customer_id, contract_id, subscription_id))
+            if said is not None and of.since <= said.at:
+                # A late edit may have changed what later ones did to other seats.
+                _earlier(agreed.contracts, contract_id, of.since, of.cause)
+        who = self._ask(customer_id, self._clock).who
+        for credit_type in who.credit_types:
+            for contract_id, note in agreed.pools.items():
+                _earlier(notes, self._pool(customer_id, contract_id, credit_type), note.since, note.cause)
+            for (contract_id, seat_id), note in agreed.seats.items():
+                for seat_group_key in who.seat_group_keys:
+                    scope = Scope(
+                        customer_id=customer_id, contract_id=contract_id, seat_id=seat_id,
+                        seat_group_key=seat_group_key, credit_type=credit_type,
+                    )  # fmt: skip
+                    _earlier(notes, scope, note.since, note.cause)
+        for contract, note in agreed.contracts.items():
+            for scope in self._scopes(customer_id, contract):
+                _earlier(notes, scope, note.since, note.cause)
+        return notes
+
+    def _scopes(self, customer_id: str, contract_id: str | None) -> list[Scope]:
+        """All scopes of a contract, or of the customer's pool: those that there are now, and those that were said."""
+        prefix = _said_keys(customer_id, contract_id)
+        said = [row.balance.scope for _, row in self._book.scan(SAID, prefix, after(prefix)) if row.balance is not None]
+        held = [
+            balance.scope
+            for balance in history.balances(Book(self._rows), customer_id, self._clock, contract_id=contract_id)
+            if balance.scope.contract_id == contract_id
+        ]
+        return list(dict.fromkeys([*said, *held]))
+
+    # --- balances ---
+
+    def _mark(self, scope: Scope) -> tuple[Instant, Instant]:
+        """As of when a scope was said last, and when it is due next."""
+        mark = self._marks.held.get(scope)
+        if mark is None:
+            said = self._said(scope)
+            mark = said.at, said.due_at
+            self._marks.hold(scope, mark)
+        return mark
+
+    def _said(self, scope: Scope) -> SaidRow:
+        return self._book.load(SAID, _said_key(scope)) or SaidRow()
+
+    def _save(self, scope: Scope, said: SaidRow) -> None:
+        self._book.save(SAID, _said_key(scope), said)
+        self._marks.hold(scope, (said.at, said.due_at))
+
+    def _correct(self, scope: Scope, note: _Note) -> Iterator[Message | None]:
+        """What a late fact changed in the last snapshot of a scope."""
+        said = self._said(scope)
+        if said.balance is None or note.since >= said.at:
+            return
+        balance = self._balance(scope, said.at)
+        if balance == said.balance:
+            return
+        burned = said.moved.burned + _consumed(balance) - _consumed(said.balance)
+        moved = Moved(burned=max(0, burned), adjusted=said.moved.adjusted, expired=said.moved.expired)
+        occasion = self._occasion(scope, note.since, _cause(note.cause), said.at)
+        yield from balance_corrected(occasion, balance, moved, said.balance, said.moved)
+        said.balance, said.moved = balance, moved
+        self._save(scope, said)
+        yield None
+
+    def _say_agreed(self, customer_id: str, notes: Mapping[Scope, _Note]) -> Iterator[Message | None]:
+        for (contract_id, subscription_id), note in sorted(self._agreed[customer_id].subscriptions.items()):
+            yield from self._say_seats(customer_id, contract_id, subscription_id, note)
+        for scope, of in notes.items():
+            yield from self._say(scope, self._clock, _cause(of.cause))
+        yield from self._look_ahead(customer_id, self._clock)
+
+    def _say_burned(self, scope: Scope, note: _Note) -> Iterator[Message | None]:
+        """At once where it was quiet for long enough; otherwise later."""
+        said = self._said(scope)
+        if said.due_at != FOREVER:
+            return
+        if said.said_at + self._every <= self._clock:
+            yield from self._say(scope, self._now_of(scope), _cause(note.cause))
+            return
+        said.due_at = said.said_at + self._every
+        self._book.save(DUE, _due_key(said.due_at, scope), DueRow(scope))
+        self._save(scope, said)
+
+    def _say_due(self) -> Iterator[Message | None]:
+        for _, row in self._book.scan(DUE, b"Pd", b"Pd" + instant_key(self._clock + 1)):
+            due_at = self._said(row.scope).due_at
+            yield from self._say(row.scope, self._now_of(row.scope), ("snapshot", instants.text(due_at)))
+
+    def _now_of(self, scope: Scope) -> Instant:
+        """Just after the customer's newest burn: what comes in order from here on is no correction."""
+        return min(self._clock, self._ask(scope.customer_id, self._clock).who.folded_until + 1)
+
+    def _say(
+        self, scope: Scope, at: Instant, cause: tuple[str, str], before: Balance | None = None
+    ) -> Iterator[Message | None]:
+        """A snapshot as of an instant, where it differs from the last one. `before`: what was there just before it."""
+        said = self._said(scope)
+        at = max(at, said.at)
+        balance = self._balance(scope, at)
+        if said.due_at != FOREVER:
+            self._book.drop(DUE, _due_key(said.due_at, scope))
+            said.due_at = FOREVER
+        if balance != (said.balance or _nothing(scope)):
+            said.moved = _moved(said.balance, balance if before is None else before, balance)
+            said.at, said.balance = at, balance
+            yield from balance_snapshot(self._occasion(scope, at, cause, at), balance, said.moved)
+        said.said_at = self._clock
+        self._save(scope, said)
+        yield None
+
+    def _balance(self, scope: Scope, at: Instant) -> Balance:
+        return self._ask(scope.customer_id, at).balance(scope)
+
+    def _ask(self, customer_id: str, at: Instant) -> "_Asked":
+        asked = self._asked.get((customer_id, at))
+        if asked is None:
+            asked = self._asked[customer_id, at] = _Asked(self._rows, customer_id, at)
+        return asked
+
+    # --- what happens by itself ---
+
+    def _say_passed(self) -> Iterator[Message | None]:
+        """Starts, ends, recurrences, resets, scheduled edits and billing periods that the clock has passed."""
+        for key, _ in self._book.scan(AHEAD, b"Pn", b"Pn" + instant_key(self._clock + 1)):
+            customer_id = text_of(key[10:])
+            at = instant_of(key[2:10])
+            while at <= self._clock:
+                yield from self._say_instant(customer_id, at)
+                at = _next(history.next_due(Book(self._rows), customer_id, at))
+            self._put_ahead(customer_id, at)
+
+    def _say_instant(self, customer_id: str, at: Instant) -> Iterator[Message | None]:
+        cause = "time", instants.text(at)
+        book = Book(self._rows)
+        before = {balance.scope: balance for balance in history.balances(book, customer_id, at - 1)}
+        now = {balance.scope: balance for balance in history.balances(book, customer_id, at)}
+        for scope in dict.fromkeys([*before, *now]):
+            was = before.get(scope) or _nothing(scope)
+            if was != (now.get(scope) or _nothing(scope)):
+                yield from self._say(scope, at, cause, was)
+        for contract_id, subscription_id in self._ask(customer_id, self._clock).subscriptions():
+            yield from self._say_seats(customer_id, contract_id, subscription_id, None, at)
+
+    def _look_ahead(self, customer_id: str, at: Instant) -> Iterator[None]:
+        self._put_ahead(customer_id, _next(history.next_due(Book(self._rows), customer_id, at)))
+        yield None
+
+    def _put_ahead(self, customer_id: str, next_at: Instant) -> None:
+        row = self._book.load(AHEAD, _ahead_key(customer_id)) or AheadRow()
+        if row.next_at != next_at:
+            if row.next_at != FOREVER:
+                self._book.drop(AHEAD, _passing_key(row.next_at, customer_id))
+            if next_at != FOREVER:
+                self._book.save(AHEAD, _passing_key(next_at, customer_id), AheadRow(next_at))
+            self._book.save(AHEAD, _ahead_key(customer_id), AheadRow(next_at))
+
+    # --- seats and charges ---
+
+    def _say_seats(
+        self,
+        customer_id: str,
+        contract_id: str,
+        subscription_id: str,
+        note: _SeatsNote | None,
+        until: Instant | None = None,
+    ) -> Iterator[Message | None]:
+        """Each change of a subscription's counts up to an instant that was not said yet, and what is due for it."""
+        until = self._clock if until is None else until
+        asked = self._ask(customer_id, self._clock)
+        found = asked.subscription(contract_id, subscription_id)
+        if found is None:
+            return
+        key = _seats_key(customer_id, contract_id, subscription_id)
+        said = self._book.load(SEATS, key) or SeatsRow()
+        pool = self._pool(customer_id, contract_id, "")
+        if note is not None and said.counts is not None and note.since <= said.at:
+            counts = asked.counts(found, said.at)
+            if _shown(counts) != _shown(said.counts):
+                occasion = self._occasion(pool, note.since, _cause(note.cause), said.at)
+                yield from seats_corrected(occasion, counts, said.counts, note.added, note.removed)
+                said.counts = counts
+        for at, added, removed, edit_id in asked.changes(found, said.at, until):
+            counts = asked.counts(found, at)
+            # The ends of a life, and what only changed its settings, are no edit's.
+            cause = ("seat.changed", edit_id) if edit_id else _cause_of(note, at)
+            previous = 0 if said.counts is None else said.counts.total
+            yield from seats_changed(self._occasion(pool, at, cause, at), counts, previous, added, removed)
+            said.at, said.counts = at, counts
+        if said.counts is not None:
+            counts = asked.counts(found, until)
+            if _shown(counts) != _shown(said.counts):
+                at = until if note is None else min(until, max(note.since, said.at))
+                previous = said.counts.total
+                yield from seats_changed(self._occasion(pool, at, _cause_of(note, at), at), counts, previous)
+                said.at, said.counts = at, counts
+        for charge, cause in self._charges(asked.charges(found, said.charged_from, until + 1), said, note):
+            yield from seats_charged(self._occasion(pool, charge.time, cause, charge.time), charge)
+        self._book.save(SEATS, key, said)
+        yield None
+
+    def _charges(
+        self, due: list[Charge], said: SeatsRow, note: _SeatsNote | None
+    ) -> Iterator[tuple[Charge, tuple[str, str]]]:
+        """The charges that were not said yet, each with a cause of its own."""
+        known = {(at, checksum, nth) for at, checksum, nth in said.charged}
+        alike: Counter[tuple[Instant, int]] = Counter()
+        named: Counter[tuple[Instant, str]] = Counter()
+        for charge in due:
+            checksum = crc32(msgspec.json.encode(charge))
+            nth = alike[charge.time, checksum]
+            alike[charge.time, checksum] += 1
+            if (charge.time, checksum, nth) in known:
+                continue
+            said.charged.append((charge.time, checksum, nth))
+            type, id = _cause_of(note, charge.time)
+            # With the next period several may be due at one instant.
+            named[charge.time, charge.kind] += 1
+            order = named[charge.time, charge.kind]
+            yield charge, (type, id if order == 1 else f"{id}#{order}")
+        settled = self._clock - self._lateness
+        if settled > said.charged_from:
+            said.charged_from = settled
+            said.charged = [one for one in said.charged if one[0] >= settled]
+
+    def _occasion(self, scope: Scope, time: Instant, cause: tuple[str, str], at: Instant) -> Occasion:
+        """`at`: as of when the numbers are."""
+        return Occasion(
+            customer_id=scope.customer_id, contract_id=scope.contract_id, time=time, cause_type=cause[0], cause_id=cause[1],
+            as_of={"event_time": instants.text(at), "offsets": dict(self._offsets)},
+        )  # fmt: skip
+
+
+class _Asked:
+    """The ledger's answers about one customer at one instant, over rows that they leave as they are."""
+
+    def __init__(self, rows: Rows, customer_id: str, at: Instant) -> None:
+        self._book = Book(Scratch(rows))
+        self._at = at
+        who = self._book.load(CUSTOMER, customer_key(customer_id))
+        assert who is not None, "only customers of whom a fact was folded are asked about"
+        self.who = who
+        self._accounts: dict[str, Account] = {}
+
+    def balance(self, scope: Scope) -> Balance:
+        brief = None if scope.contract_id is None else self.who.brief(scope.contract_id)
+        if scope.contract_id is not None and brief is None:
+            return _nothing(scope)
+        account = self._accounts.get(scope.credit_type)
+        if account is None:
+            account = self._accounts[scope.credit_type] = Account(self._book, self.who, scope.credit_type)
+            history.reach(account, self._at)
+        number = 0 if brief is None else brief.number
+        if scope.seat_id is None:
+            holder = Holder(number)
+        else:
+            self.who.group_key(scope.seat_group_key)
+            holder = Holder(number, scope.seat_id, scope.seat_group_key)
+        return history.balance_of(account, scope.customer_id, holder, self._at) or _nothing(scope)
+
+    def subscriptions(self) -> list[tuple[str, str]]:
+        return [
+            (brief.contract_id, row.subscription_id)
+            for brief in self.who.contracts
+            for row in load_contract(self._book, self.who.number, brief.number).subscriptions
+        ]
+
+    def subscription(self, contract_id: str, subscription_id: str) -> "_Found | None":
+        brief = self.who.brief(contract_id)
+        if brief is None:
+            return None
+        contract = load_contract(self._book, self.who.number, brief.number)
+        row = contract.subscription(subscription_id, None, self._at)
+        return None if row is None else (contract, row)
+
+    def counts(self, found: "_Found", at: Instant) -> Counts:
+        return seats.counts(self._book, self.who.number, *found, at)
+
+    def charges(self, found: "_Found", from_at: Instant, to_at: Instant) -> list[Charge]:
+        return seat_charges.charges(self._book, self.who.number, *found, from_at, to_at)
+
+    def changes(
+        self, found: "_Found", after_at: Instant, until: Instant
+    ) -> Iterator[tuple[Instant, tuple[str, ...], tuple[str, ...], str]]:
+        """The instants in `(after_at, until]` at which the counts or the holders change: who came, who left, by which edit."""
+        contract, row = found
+        born, dies = contract.life(row)
+        for segment in seats.history(self._book, self.who.number, contract, row, after_at + 1, until + 1):
+            if segment.from_at > after_at:
+                steps = seats.steps(self._book, self.who.number, row, segment.from_at, segment.from_at)
+                edit_id = steps[-1].edit_id if segment.from_at > born and steps[-1].at == segment.from_at else ""
+                yield segment.from_at, segment.added, segment.removed, edit_id
+        if born < dies and after_at < dies <= until:
+            yield dies, (), (), ""
+
+
+_Found = tuple[ContractRow, SubscriptionRow]
+
+
+def _nothing(scope: Scope) -> Balance:
+    return Balance(scope=scope, balance=0, granted=0, overage=0, grants=())
+
+
+def _consumed(balance: Balance) -> int:
+    return sum(grant.granted - grant.balance for grant in balance.grants)
+
+
+def _moved(said: Balance | None, before: Balance, now: Balance) -> Moved:
+    """What happened since the snapshot before. `before` is `now` but for what its instant itself did: between two
+    snapshots nothing starts, ends or recurs, so what a grant was given tells its adjustments, and what it lost its burns."""
+    was = {} if said is None else {_name(grant): grant for grant in said.grants}
+    left = {_name(grant) for grant in now.grants}
+    burned = adjusted = expired = 0
+    for grant in before.grants:
+        earlier = was.get(_name(grant))
+        burned += grant.granted - grant.balance
+        if earlier is not None:
+            burned -= earlier.granted - earlier.balance
+            adjusted += grant.granted - earlier.granted
+        if _name(grant) not in left:
+            expired += grant.balance
+    return Moved(burned=max(0, burned), adjusted=adjusted, expired=expired)
+
+
+def _name(grant: GrantBalance) -> tuple[str, int | None, Instant]:
+    return grant.grant_id, grant.slice, grant.effective_at
+
+
+def _shown(counts: Counts) -> tuple[int, int, int, int, str | None]:
+    """What makes a snapshot of seats worth saying again."""
+    return counts.total, counts.assigned, counts.unassigned, counts.included, counts.feature_code
+
+
+def _cause(fact: AnyFact) -> tuple[str, str]:
+    return ("credit-burn" if isinstance(fact, CreditBurn) else fact_type(fact)), fact.id
+
+
+def _cause_of(note: _SeatsNote | None, at: Instant) -> tuple[str, str]:
+    return ("time", instants.text(at)) if note is None else _cause(note.cause)
+
+
+def _next(at: Instant | None) -> Instant:
+    return FOREVER if at is None else at
