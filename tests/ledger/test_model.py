@@ -288,6 +288,15 @@ def test_an_adjustment_takes_what_is_left_and_the_rest_lapses() -> None:
     ]
 
 
+def test_an_adjustment_takes_no_more_than_burns_left() -> None:
+    story = Story(grants=[grant("g", "10", "06-01")])
+    story.burn("06-02", "4")
+    story.say(CreditsAdjusted, day("06-03"), grant_id="g", contract_id="c", amount=-10 * UNIT, reason="r")
+
+    assert story.left("06-03") == {"g": "0"}
+    assert text(story.balance("06-03").granted) == "4"
+
+
 def test_a_voided_burn_never_was_and_its_id_stays_taken() -> None:
     story = Story(grants=[grant("g", "10", "06-01")])
     story.burn("06-02", "4", id="b")
@@ -360,6 +369,34 @@ def test_a_removal_revokes_and_a_return_within_the_period_gives_back_as_it_was_l
     ]
 
 
+def test_what_a_removal_revoked_is_gone_with_the_period_even_if_its_window_runs_on() -> None:
+    story = Story(subscriptions=[team("ana", revoke_on_removal=True)], credits=[credit("100", duration_periods=3)])
+    story.edit(remove("06-10", "ana"))
+    story.edit(add("07-01", "ana"))
+
+    assert [each.slice for each in story.balance("07-01", seat_id="ana").grants] == [1]
+
+
+def test_who_was_removed_and_came_back_and_moved_at_one_instant_left_by_a_move() -> None:
+    story = Story(subscriptions=[team("ana", revoke_on_removal=True)], credits=[credit("100")])
+    moved = MoveSeat(starting_at=day("06-10"), from_seat_id="ana", to_seat_id="bo")
+    story.edit(remove("06-10", "ana"), add("06-10", "ana"), moved)
+
+    assert story.left("06-10", seat_id="ana") == {"monthly": "100"}
+
+
+def test_a_void_of_one_seat_neither_follows_a_carried_grant_nor_waits_for_it() -> None:
+    story = Story(subscriptions=[team("ana")], grants=[grant("g", "10", "06-01", seat_id="ana")])
+    story.edit(MoveSeat(starting_at=day("06-10"), from_seat_id="ana", to_seat_id="bo", carry_balance=True))
+    void = {"grant_id": "g", "contract_id": "c"}
+    story.say(CreditsVoided, day("06-11"), **void, seat_id="bo", voided_at=day("06-05"))
+    assert story.left("06-12", seat_id="bo") == {"g": "10"}
+    story.say(CreditsVoided, day("06-12"), **void, seat_id="ana", voided_at=day("06-12"))
+    assert story.left("06-12", seat_id="bo") == {"g": "10"}
+    story.say(CreditsVoided, day("06-13"), **void, voided_at=day("06-13"))
+    assert story.left("06-13", seat_id="bo") == {}
+
+
 def test_a_carried_move_takes_credit_and_debt_along_and_earns_nothing_anew() -> None:
     story = Story(subscriptions=[team("ana")], credits=[credit("100")], overage="carry")
     story.edit(MoveSeat(starting_at=day("06-10"), from_seat_id="ana", to_seat_id="bo", carry_balance=True))
@@ -373,6 +410,7 @@ def test_a_carried_move_takes_credit_and_debt_along_and_earns_nothing_anew() -> 
 
     story.burn("06-06", "90", "ana")
     assert story.balance("06-10", seat_id="bo").overage == 20 * UNIT
+    assert story.balance("06-10", seat_id="ana").overage == 0
     assert story.left("07-01", seat_id="bo") == {"monthly": "80"}
 
 
@@ -559,6 +597,8 @@ def test_what_waited_is_folded_with_what_it_waited_for_in_the_order_of_arrival()
 
 def test_when_the_wait_is_over_a_burn_becomes_overage_of_the_contract_that_ended_last() -> None:
     story = Story(ending_before=day("06-10"))
+    for id, ending_before in (("b", day("06-05")), ("d", day("06-08"))):
+        story.say(ContractCreated, day("06-01"), contract_id=id, starting_at=day("06-01"), ending_before=ending_before)
     early = CreditBurn(id="early", customer_id="acme", time=day("06-15"), amount=UNIT)
     stray = CreditsVoided(
         id="v", customer_id="acme", time=day("06-15"), grant_id="g", contract_id="c", voided_at=day("06-15")

@@ -443,7 +443,7 @@ class Account:
         for debtor in sorted(
             self.debt, key=lambda s: (s.contract_id, s.seat_id is not None, s.seat_id, s.seat_group_key)
         ):
-            for holding in self._may_draw(debtor, at):
+            for holding in self.may_draw(debtor, at):
                 pays = min(holding.left, self.debt[debtor])
                 if pays:
                     self.debt[debtor] -= pays
@@ -457,7 +457,7 @@ class Account:
         burner = self._scope(contract_id, burn.seat_id, burn.seat_group_key, burn.credit_type)
         self.balance.setdefault(burner, 0)
         paid = Paid([], burn.amount)
-        for holding in self._may_draw(burner, burn.time):
+        for holding in self.may_draw(burner, burn.time):
             pays = min(holding.left, paid.overage)
             if pays:
                 paid.by.append((holding, pays))
@@ -474,16 +474,13 @@ class Account:
 
     # --- what is asked in between -------------------------------------------------------------------------------
 
-    def _may_draw(self, scope: Scope, at: Instant) -> list[Holding]:
+    def may_draw(self, scope: Scope, at: Instant) -> list[Holding]:
         """The live grants that a seat or pool may draw from, in L5 order (L6); outside the contract's window none."""
         if scope.contract_id is not None and not self.known.contracts[scope.contract_id].holds(at):
             return []
         pools = [scope, self._scope(scope.contract_id, None, SEAT_ID, scope.credit_type)]
         pools.append(self._scope(None, None, SEAT_ID, scope.credit_type))
         return sorted((each for each in self.holdings if each.live and each.scope in pools), key=lambda each: each.rank)
-
-    def may_draw(self, scope: Scope, at: Instant) -> list[Holding]:
-        return self._may_draw(scope, at)
 
     def overage(self, scope: Scope) -> Amount:
         """Under `carry` the debt still open, under `charge` the sum since the last reset (D21)."""

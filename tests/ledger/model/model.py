@@ -85,6 +85,9 @@ class Model:
         except intake.Missing as missing:
             return Waiting(message=f"{missing} is not known yet", code=missing.code)
         if isinstance(fact, BurnVoided):
+            named = self._taken.get((fact.customer_id, "credit-burn", fact.burn_id))
+            if named is None or self._forgotten(named, arrived_at):
+                return Waiting(message=f"burn {fact.burn_id} is not known any more", code="unknown_burn")
             # The first instant that it can change is the burn's (L16, M7).
             burned_at = [each.fact.time for each in known.burns if each.fact.id == fact.burn_id]
             if min(burned_at) < arrived_at - self._lateness:
