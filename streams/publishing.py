@@ -217,7 +217,9 @@ class Publisher:
         self._clock, self._offsets = clock, offsets
         agreed = {customer_id: self._reach(customer_id, of) for customer_id, of in sorted(self._agreed.items())}
         # What was said is put right before anything is said on top of it.
-        for notes in agreed.values():
+        for customer_id, notes in agreed.items():
+            for (contract_id, subscription_id), seats_note in sorted(self._agreed[customer_id].subscriptions.items()):
+                yield from self._correct_seats(customer_id, contract_id, subscription_id, seats_note)
             for scope, note in notes.items():
                 yield from self._correct(scope, note)
         fresh: list[tuple[Scope, _Note]] = []
@@ -349,15 +351,15 @@ class Publisher:
             return
         burned = said.moved.burned + _consumed(balance) - _consumed(said.balance)
         moved = Moved(burned=max(0, burned), adjusted=said.moved.adjusted, expired=said.moved.expired)
-        occasion = self._occasion(scope, note.since, _cause(note.cause), said.at)
+        occasion = self._occasion(scope.customer_id, scope.contract_id, note.since, _cause(note.cause), said.at)
         yield from balance_corrected(occasion, balance, moved, said.balance, said.moved)
         said.balance, said.moved = balance, moved
         self._save(scope, said)
         yield None
 
     def _say_agreed(self, customer_id: str, notes: Mapping[Scope, _Note]) -> Iterator[Message | None]:
-        for (contract_id, subscription_id), note in sorted(self._agreed[customer_id].subscriptions.items()):
-            yield from self._say_seats(customer_id, contract_id, subscription_id, note)
+        for contract_id, subscription_id in sorted(self._agreed[customer_id].subscriptions):
+            yield from self._say_seats(customer_id, contract_id, subscription_id)
         for scope, of in notes.items():
             yield from self._say(scope, self._clock, _cause(of.cause))
         yield from self._look_ahead(customer_id, self._clock)
@@ -396,7 +398,9 @@ class Publisher:
         if balance != (said.balance or _nothing(scope)):
             said.moved = _moved(said.balance, balance if before is None else before, balance)
             said.at, said.balance = at, balance
-            yield from balance_snapshot(self._occasion(scope, at, cause, at), balance, said.moved)
+            yield from balance_snapshot(
+                self._occasion(scope.customer_id, scope.contract_id, at, cause, at), balance, said.moved
+            )
         said.said_at = self._clock
         self._save(scope, said)
         yield None
@@ -432,7 +436,7 @@ class Publisher:
             if was != (now.get(scope) or _nothing(scope)):
                 yield from self._say(scope, at, cause, was)
         for contract_id, subscription_id in self._ask(customer_id, self._clock).subscriptions():
-            yield from self._say_seats(customer_id, contract_id, subscription_id, None, at)
+            yield from self._say_seats(customer_id, contract_id, subscription_id, at)
 
     def _look_ahead(self, customer_id: str, at: Instant) -> Iterator[None]:
         self._put_ahead(customer_id, _next(history.next_due(Book(self._rows), customer_id, at)))
@@ -449,50 +453,60 @@ class Publisher:
 
     # --- seats and charges ---
 
-    def _say_seats(
-        self,
-        customer_id: str,
-        contract_id: str,
-        subscription_id: str,
-        note: _SeatsNote | None,
-        until: Instant | None = None,
+    def _correct_seats(
+        self, customer_id: str, contract_id: str, subscription_id: str, note: _SeatsNote
     ) -> Iterator[Message | None]:
-        """Each change of a subscription's counts up to an instant that was not said yet, and what is due for it."""
-        until = self._clock if until is None else until
+        """What a late edit changed in the last counts said of a subscription."""
+        key = _seats_key(customer_id, contract_id, subscription_id)
+        said = self._book.load(SEATS, key)
+        asked = self._ask(customer_id, self._clock)
+        found = asked.subscription(contract_id, subscription_id)
+        if said is None or said.counts is None or found is None or note.since > said.at:
+            return
+        counts = asked.counts(found, said.at)
+        if _shown(counts) != _shown(said.counts):
+            occasion = self._occasion(customer_id, contract_id, note.since, _cause(note.cause), said.at)
+            yield from seats_corrected(occasion, counts, said.counts, note.added, note.removed)
+            said.counts = counts
+            self._book.save(SEATS, key, said)
+
+    def _say_seats(
+        self, customer_id: str, contract_id: str, subscription_id: str, at: Instant | None = None
+    ) -> Iterator[Message | None]:
+        """Each change of a subscription's counts that was not said yet, and what is due for it: up to now, because of what
+        was agreed, or up to an instant `at` that the clock passes."""
+        note = self._agreed[customer_id].subscriptions.get((contract_id, subscription_id)) if at is None else None
+        until = self._clock if at is None else at
         asked = self._ask(customer_id, self._clock)
         found = asked.subscription(contract_id, subscription_id)
         if found is None:
             return
         key = _seats_key(customer_id, contract_id, subscription_id)
         said = self._book.load(SEATS, key) or SeatsRow()
-        pool = self._pool(customer_id, contract_id, "")
-        if note is not None and said.counts is not None and note.since <= said.at:
-            counts = asked.counts(found, said.at)
-            if _shown(counts) != _shown(said.counts):
-                occasion = self._occasion(pool, note.since, _cause(note.cause), said.at)
-                yield from seats_corrected(occasion, counts, said.counts, note.added, note.removed)
-                said.counts = counts
-        for at, added, removed, edit_id in asked.changes(found, said.at, until):
-            counts = asked.counts(found, at)
-            # The ends of a life, and what only changed its settings, are no edit's.
-            cause = ("seat.changed", edit_id) if edit_id else _cause_of(note, at)
-            previous = 0 if said.counts is None else said.counts.total
-            yield from seats_changed(self._occasion(pool, at, cause, at), counts, previous, added, removed)
-            said.at, said.counts = at, counts
-        if said.counts is not None:
-            counts = asked.counts(found, until)
-            if _shown(counts) != _shown(said.counts):
-                at = until if note is None else min(until, max(note.since, said.at))
-                previous = said.counts.total
-                yield from seats_changed(self._occasion(pool, at, _cause_of(note, at), at), counts, previous)
-                said.at, said.counts = at, counts
-        for charge, cause in self._charges(asked.charges(found, said.charged_from, until + 1), said, note):
-            yield from seats_charged(self._occasion(pool, charge.time, cause, charge.time), charge)
+        told: list[tuple[Instant, tuple[str, ...], tuple[str, ...], tuple[str, str]]] = []
+        for change_at, added, removed, edit_id in asked.changes(found, said.at, until):
+            # The ends of a life are no edit's.
+            cause = ("seat.changed", edit_id) if edit_id else _cause_of(note, change_at)
+            told.append((change_at, added, removed, cause))
+        last_at = told[-1][0] if told else said.at
+        if last_at > ORIGIN and (told or said.counts is not None):
+            # What changed only the settings is no step of the seats.
+            settled_at = until if note is None else min(until, max(note.since, last_at))
+            told.append((settled_at, (), (), _cause_of(note, settled_at)))
+        for change_at, added, removed, cause in told:
+            counts = asked.counts(found, change_at)
+            if said.counts is None or added or removed or _shown(counts) != _shown(said.counts):
+                previous = 0 if said.counts is None else said.counts.total
+                occasion = self._occasion(customer_id, contract_id, change_at, cause, change_at)
+                yield from seats_changed(occasion, counts, previous, added, removed)
+                said.at, said.counts = change_at, counts
+        for charge, cause in self._charges(asked.charges(found, said.charged_from, until + 1), said, customer_id, at):
+            yield from seats_charged(self._occasion(customer_id, contract_id, charge.time, cause, charge.time), charge)
         self._book.save(SEATS, key, said)
         yield None
 
     def _charges(
-        self, due: list[Charge], said: SeatsRow, note: _SeatsNote | None
+        self, due: list[Charge], said: SeatsRow, customer_id: str, at: Instant | None
     ) -> Iterator[tuple[Charge, tuple[str, str]]]:
         """The charges that were not said yet, each with a cause of its own."""
         known = {(at, checksum, nth) for at, checksum, nth in said.charged}
@@ -505,6 +519,11 @@ class Publisher:
             if (charge.time, checksum, nth) in known:
                 continue
             said.charged.append((charge.time, checksum, nth))
+            note = None
+            if charge.time != at and customer_id in self._agreed:
+                # Not because time has passed: something was agreed that changes what is due.
+                key = charge.contract_id, charge.subscription_id
+                note = self._agreed[customer_id].subscriptions.get(key)
             type, id = _cause_of(note, charge.time)
             # With the next period several may be due at one instant.
             named[charge.time, charge.kind] += 1
@@ -515,10 +534,12 @@ class Publisher:
             said.charged_from = settled
             said.charged = [one for one in said.charged if one[0] >= settled]
 
-    def _occasion(self, scope: Scope, time: Instant, cause: tuple[str, str], at: Instant) -> Occasion:
+    def _occasion(
+        self, customer_id: str, contract_id: str | None, time: Instant, cause: tuple[str, str], at: Instant
+    ) -> Occasion:
         """`at`: as of when the numbers are."""
         return Occasion(
-            customer_id=scope.customer_id, contract_id=scope.contract_id, time=time, cause_type=cause[0], cause_id=cause[1],
+            customer_id=customer_id, contract_id=contract_id, time=time, cause_type=cause[0], cause_id=cause[1],
             as_of={"event_time": instants.text(at), "offsets": dict(self._offsets)},
         )  # fmt: skip
 
