@@ -8,7 +8,7 @@ from ledger.instants import FOREVER, Instant
 from ledger.outcome import Scope
 
 
-class GrantBalance(Value, kw_only=True):
+class GrantBalance(Value, kw_only=True, frozen=True):
     """One grant of a scope. `granted` is what it was given when it last started, recurred or rolled over,
     adjustments included; `balance` is what is left. `slice` is None where the grant is not recurring credit's."""
 
@@ -23,7 +23,7 @@ class GrantBalance(Value, kw_only=True):
     subscription_id: str | None = None
 
 
-class Balance(Value, kw_only=True):
+class Balance(Value, kw_only=True, frozen=True):
     """What a scope has at an instant: the sum of its active grants, in L5 order. `overage`: under `carry` the debt
     still open, under `charge` the sum since the last reset."""
 
@@ -52,7 +52,7 @@ EntryType = Literal[
 ]
 
 
-class Entry(Value, kw_only=True):
+class Entry(Value, kw_only=True, frozen=True):
     """One line of the account. `amount` is its signed change of the balance; `beside` what it did to the overage or,
     for a lapse, what was not taken. The amounts of a scope's entries up to an instant sum to its balance (L14)."""
 
@@ -74,7 +74,7 @@ class Entry(Value, kw_only=True):
         return f"{self.cause_type}:{self.cause_id}:{self.type}:{self.grant_id or ''}{slice}:{self.time}"
 
 
-class Counts(Value, kw_only=True):
+class Counts(Value, kw_only=True, frozen=True):
     """A subscription at an instant (L11, L20)."""
 
     subscription_id: str
@@ -89,7 +89,7 @@ class Counts(Value, kw_only=True):
     feature_code: str | None = None
 
 
-class Charge(Value, kw_only=True):
+class Charge(Value, kw_only=True, frozen=True):
     """What is due for seats (L20). `fraction` is exact: `covered` of `period` microseconds."""
 
     contract_id: str
@@ -105,7 +105,7 @@ class Charge(Value, kw_only=True):
     amount: Amount | None = None
 
 
-class Window(Value, kw_only=True):
+class Window(Value, kw_only=True, frozen=True):
     """One point of a balance curve: the balance at `time`, and what was burned and went over in the window before it."""
 
     time: Instant

@@ -63,10 +63,12 @@ class Stretch(Row):
 
 
 class ScopeRow(Row):
-    """A scope's number (within its account, for keys) and its newest stretch."""
+    """A scope's number (within its account, for keys), its newest stretch, and where its newest burn is."""
 
     number: int
     stretch: Stretch | None = None
+    last_time: Instant = ORIGIN
+    last_id: str = ""
 
 
 class Shared(Row):
@@ -148,6 +150,8 @@ class Account:
             book.save(GROUP, self._group_key, group)
         self.group = group
         self.touched: dict[bytes, Instant] = {}
+        #: While burns are played again: the newest that was; those after it are not there yet.
+        self._reached: tuple[Instant, str] | None = None
 
     def look_again(self) -> None:
         """The customer has another contract."""
@@ -175,8 +179,9 @@ class Account:
     def _all_contracts(self) -> list[int]:
         return [0, *self.briefs]
 
-    def seat_credits(self, holder: Holder, low: Instant, high: Instant) -> list[Credit]:
-        """All credits of a seat whose windows meet `[low, high]`, in L5's order; those it was handed by a carried move too."""
+    def seat_credits(self, holder: Holder, low: Instant, high: Instant, handed_before: Instant = FOREVER) -> list[Credit]:
+        """All credits of a seat whose windows meet `[low, high]`, in L5's order; those it was handed by a carried move
+        before `handed_before` too."""
         if holder.seat_id is None:
             return []
         contract = load_contract(self.book, self.customer.number, holder.contract)
@@ -185,7 +190,7 @@ class Account:
         credits += grants.seat_slices(self.book, self.customer, contract, holder, self.credit_type, low, high)
         if self.briefs[holder.contract].carries:
             moves = self._moves(holder, ORIGIN, high + 1)
-            incoming = [move for move in moves if move.to_seat_id == holder.seat_id]
+            incoming = [move for move in moves if move.to_seat_id == holder.seat_id and move.at < handed_before]
             for move in incoming:
                 credits += self._moved_in(holder, move, low)
             for move in moves:
@@ -246,9 +251,9 @@ class Account:
         stretch = None if row is None else self.stretch_before(row, at)
         standing = self.closing(holder, stretch)
         low = standing.at
-        credits = self.seat_credits(holder, low, at)
+        credits = self.seat_credits(holder, low, at, handed_before=at)
         resets = self.resets(low, at, [holder.contract])
-        standing.play(credits, resets, at, transfers=self._transfers(holder, low, at), until_step=3)
+        standing.play(credits, resets, at, transfers=self._transfers(holder, low, at - 1), until_step=3)
         return standing, credits
 
     def _transfers(self, holder: Holder, low: Instant, high: Instant) -> list[Transfer]:
@@ -379,13 +384,18 @@ class Account:
     def burns(self, low: Instant, high: Instant, reverse: bool = False) -> Iterator[Burn]:
         """The account's burns with `low <= time < high`, in the order of L13, or in the opposite one."""
         low, high = max(low, self.group.first), min(high, self.group.last + 1)
+        reached = self._reached
+        if reached is not None:
+            high = min(high, reached[0] + 1)
         if low >= high:
             return
         eras = range(low // ERA, (high - 1) // ERA + 1)
         for era in reversed(eras) if reverse else eras:
             prefix = b"x" + (era + _ERA_BIAS).to_bytes(4, "big") + self._prefix
             for key, value in self.book.rows.scan("trail", prefix + instant_key(low), prefix + instant_key(high), reverse):
-                yield Burn(int.from_bytes(key[11:19], "big") - (1 << 63), key[19:].decode(), int.from_bytes(value[:11], "big"), value[11:])
+                time, id = int.from_bytes(key[11:19], "big") - (1 << 63), key[19:].decode()
+                if reached is None or (time, id) <= reached:
+                    yield Burn(time, id, int.from_bytes(value[:11], "big"), value[11:])
 
     def burns_of(self, number: int, low: Instant, high: Instant) -> Iterator[tuple[Instant, str, Amount]]:
         """One scope's burns with `low <= time < high`, in order."""
@@ -410,10 +420,15 @@ class Account:
         if time < group.first or time > group.last:
             group.first = min(group.first, time)
             group.last = max(group.last, time)
+            self._save_group()
         stretch, group_stretch, paid = self._apply(key, holder, row, Burn(time, id, amount, key))
-        if self._settled(group_stretch) and self._last_of(row, stretch, group_stretch):
+        newest = (time, id) > (row.last_time, row.last_id)
+        if newest:
+            row.last_time, row.last_id = time, id
+        if not (self._settled(group_stretch) and self._last_of(row, stretch, group_stretch)):
+            self._ripple(group_stretch, {key: stretch.start})
+        elif newest:
             return paid
-        self._ripple(group_stretch, {key: stretch.start})
         return self.paid_by(Burn(time, id, amount, key), holder)
 
     def unburn(self, burn: Burn) -> None:
@@ -450,9 +465,7 @@ class Account:
 
     def _apply(self, key: bytes, holder: Holder, row: ScopeRow, burn: Burn) -> tuple[Stretch, GroupStretch, list[tuple[str, Amount]]]:
         """Puts one burn into the stretches that hold its instant, opening them if need be."""
-        if burn.time >= self.group.stretch.until:
-            self.advance_group(burn.time)
-        group_stretch = self.group_at(burn.time)
+        group_stretch = self._group_for(burn.time)
         stretch = self._stretch_for(key, holder, row, burn.time, group_stretch)
         paid = self._place(stretch, group_stretch, holder, burn, 1)
         self._save_stretch(key, row, stretch)
@@ -639,13 +652,15 @@ class Account:
 
     def advance_group(self, at: Instant) -> None:
         """Opens the group's stretch that holds `at`, and pays carried debts on the way."""
-        debtors = self._any_debtors()
+        # Debts may be paid at every boundary, also such as come to light later; without debts all but the last can wait
+        # until somebody asks for them.
+        stepwise = any(brief.carry for brief in self.customer.contracts)
         while True:
             current = self.group.stretch
             if at < current.until:
                 return
             standing = self.group_closing(current)
-            to = current.until if debtors else at
+            to = current.until if stepwise else at
             opened = self.play_group(standing, current.start, to)
             if opened.start == current.start:
                 # Nothing happened at what was only a lower bound.
@@ -655,8 +670,23 @@ class Account:
             self.book.save(CLOSED_GROUP, self._closed_group_key(current.start), current)
             self.group.stretch = opened
             self._save_group()
-            if debtors:
+            if stepwise:
                 self._pay_debts(opened)
+
+    def _group_for(self, at: Instant) -> GroupStretch:
+        """The group's stretch that holds an instant, opened if need be."""
+        if at >= self.group.stretch.until:
+            self.advance_group(at)
+        stretch = self.group_at(at)
+        if at < stretch.until:
+            return stretch
+        opened = self.play_group(self.group_closing(stretch), stretch.start, at)
+        if opened.start == stretch.start:
+            stretch.until = opened.until
+            self._save_group_stretch(stretch)
+            return stretch
+        self.book.save(CLOSED_GROUP, self._closed_group_key(opened.start), opened)
+        return opened
 
     def play_group(self, standing: Standing, bottom: Instant, to: Instant, emit: Emit = silent) -> GroupStretch:
         begun = standing.copy()
@@ -980,13 +1010,16 @@ class Account:
         if changed:
             self._save_group_stretch(stretch)
         for key, holder, row, opened in openings:
+            # What is different reaches on from here; what is not has been told as far as it goes.
             existing = self.stretch_at(row, stretch.start)
             if existing is None or existing.start != stretch.start:
                 self._insert_stretch(key, row, opened)
-                dirty[key] = min(dirty.get(key, FOREVER), stretch.start)
+                dirty[key] = stretch.start
             elif existing.own != opened.own or existing.over != opened.over or existing.frozen != opened.frozen:
                 self._put_opening(key, row, existing, opened, stretch)
-                dirty[key] = min(dirty.get(key, FOREVER), stretch.start)
+                dirty[key] = stretch.start
+            else:
+                dirty.pop(key, None)
         return changed
 
     def _insert_stretch(self, key: bytes, row: ScopeRow, stretch: Stretch) -> None:
@@ -1021,12 +1054,13 @@ class Account:
             self._cut_scope(key, since)
         self._cut_group(base, since)
         for burn in again:
+            self._reached = burn.time, burn.id
             holder = holder_of(self.customer, burn.holder)
             row = self._scope(burn.holder)
-            self._touch(burn.holder, burn.time)
             stretch, group_stretch, _ = self._apply(burn.holder, holder, row, burn)
             if not (self._settled(group_stretch) and self._last_of(row, stretch, group_stretch)):
                 self._ripple(group_stretch, {burn.holder: stretch.start})
+        self._reached = None
 
     def _group_before(self, at: Instant) -> GroupStretch | None:
         """The last stretch of the group that starts strictly before an instant."""
@@ -1135,7 +1169,7 @@ class Account:
                 previous = self.stretch_before(row, at)
                 self._insert_stretch(key, row, self._open(holder, previous, at, group_stretch))
         for burn in burns:
-            group_stretch = self.group_at(burn.time)
+            group_stretch = self._group_for(burn.time)
             stretch = self._stretch_for(key, holder, row, burn.time, group_stretch)
             self._place(stretch, group_stretch, holder, burn, 1)
             self._save_stretch(key, row, stretch)
@@ -1151,13 +1185,14 @@ class Account:
         row = self._scope(wanted.holder)
         stretch = self.stretch_at(row, wanted.time)
         assert stretch is not None
-        parts: list[Part] = []
-        for time, id, amount in self.burns_of(row.number, stretch.start, wanted.time + 1):
-            burn = Burn(time, id, amount, wanted.holder)
-            if (time, id) > (wanted.time, wanted.id):
-                break
-            paid = self.attribute(stretch, group_stretch, holder, burn, parts)
-        return paid
+        # What came before it is what is there less what comes after: late burns are rarely very late.
+        parts = [Part(part.tail, part.amount) for part in stretch.parts]
+        following = self.stretch_after(row, stretch.start)
+        for time, id, amount in self.burns_of(row.number, wanted.time, FOREVER if following is None else following.start):
+            if (time, id) >= (wanted.time, wanted.id):
+                for tail, portion in self._portions(stretch, group_stretch, holder.contract, Burn(time, id, amount, wanted.holder)):
+                    _add(parts, tail, -portion)
+        return self.attribute(stretch, group_stretch, holder, wanted, parts)
 
     def attribute(self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, parts: list[Part]) -> list[tuple[str, Amount]]:
         """Who paid a burn, given the parts of the burns before it in its stretch; adds it to them."""

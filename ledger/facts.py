@@ -27,31 +27,31 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
 # --- what a contract holds -------------------------------------------------------------------------------------------
 
 
-class Price(Value, kw_only=True):
+class Price(Value, kw_only=True, frozen=True):
     amount: Amount
     currency: str
 
 
-class Rounding(Value, kw_only=True):
+class Rounding(Value, kw_only=True, frozen=True):
     """How a share is rounded, once (L10). `decimals` from -5 to 9."""
 
     method: RoundingMethod = "half_up"
     decimals: int = DIGITS
 
 
-class Recurrence(Value, kw_only=True):
+class Recurrence(Value, kw_only=True, frozen=True):
     every: Every
     anchor: Instant
 
 
-class Rollover(Value, kw_only=True):
+class Rollover(Value, kw_only=True, frozen=True):
     """What a reset leaves of a grant: at least `min`, at most `max` (None: all of it) (L9)."""
 
     min: Amount = 0
     max: Amount | None = None
 
 
-class SeatName(Value, kw_only=True):
+class SeatName(Value, kw_only=True, frozen=True):
     """Who sits there. `name` and `email` are for people; they change no balance."""
 
     seat_id: str
@@ -59,7 +59,7 @@ class SeatName(Value, kw_only=True):
     email: str | None = None
 
 
-class Subscription(Value, kw_only=True):
+class Subscription(Value, kw_only=True, frozen=True):
     subscription_id: str
     mode: Mode
     starting_at: Instant
@@ -81,7 +81,7 @@ class Subscription(Value, kw_only=True):
     revoke_on_removal: bool = False
 
 
-class RecurringCredit(Value, kw_only=True):
+class RecurringCredit(Value, kw_only=True, frozen=True):
     recurring_credit_id: str
     subscription_id: str | None = None
     allocation: Literal["pooled", "individual"] = "pooled"
@@ -100,7 +100,7 @@ class RecurringCredit(Value, kw_only=True):
     rounding: Rounding = Rounding()
 
 
-class Grant(Value, kw_only=True):
+class Grant(Value, kw_only=True, frozen=True):
     """Credits given once, to a seat (`seat_id`), a contract's pool, or the customer's pool (no `contract_id`)."""
 
     grant_id: str
@@ -122,7 +122,7 @@ class Grant(Value, kw_only=True):
 # --- facts -----------------------------------------------------------------------------------------------------------
 
 
-class Fact(Value, tag_field="type", kw_only=True):
+class Fact(Value, tag_field="type", kw_only=True, frozen=True):
     """`time` is when it was submitted; for a burn, a reset and an adjustment, when it happened."""
 
     id: str
@@ -131,7 +131,7 @@ class Fact(Value, tag_field="type", kw_only=True):
     on_unknown: OnUnknown = "wait"
 
 
-class ContractCreated(Fact, tag="contract.created", kw_only=True):
+class ContractCreated(Fact, tag="contract.created", kw_only=True, frozen=True):
     contract_id: str
     starting_at: Instant
     ending_before: Instant = FOREVER
@@ -142,7 +142,7 @@ class ContractCreated(Fact, tag="contract.created", kw_only=True):
     grants: tuple[Grant, ...] = ()
 
 
-class ContractUpdated(Fact, tag="contract.updated", kw_only=True):
+class ContractUpdated(Fact, tag="contract.updated", kw_only=True, frozen=True):
     """`ending_before` None leaves the end as it is; FOREVER lifts it."""
 
     contract_id: str
@@ -150,18 +150,18 @@ class ContractUpdated(Fact, tag="contract.updated", kw_only=True):
     ending_before: Instant | None = None
 
 
-class ContractEnded(Fact, tag="contract.ended", kw_only=True):
+class ContractEnded(Fact, tag="contract.ended", kw_only=True, frozen=True):
     contract_id: str
     name: str | None = None
     ending_before: Instant
 
 
-class SubscriptionAdded(Fact, tag="subscription.added", kw_only=True):
+class SubscriptionAdded(Fact, tag="subscription.added", kw_only=True, frozen=True):
     contract_id: str
     subscription: Subscription
 
 
-class SubscriptionChanges(Value, kw_only=True):
+class SubscriptionChanges(Value, kw_only=True, frozen=True):
     """The changed fields of a subscription; None leaves a field as it is."""
 
     name: str | None = None
@@ -179,14 +179,14 @@ class SubscriptionChanges(Value, kw_only=True):
     revoke_on_removal: bool | None = None
 
 
-class SubscriptionUpdated(Fact, tag="subscription.updated", kw_only=True):
+class SubscriptionUpdated(Fact, tag="subscription.updated", kw_only=True, frozen=True):
     contract_id: str
     subscription_id: str
     starting_at: Instant
     changes: SubscriptionChanges
 
 
-class SubscriptionEnded(Fact, tag="subscription.ended", kw_only=True):
+class SubscriptionEnded(Fact, tag="subscription.ended", kw_only=True, frozen=True):
     """FOREVER ("never" on the wire) lifts an end."""
 
     contract_id: str
@@ -194,12 +194,12 @@ class SubscriptionEnded(Fact, tag="subscription.ended", kw_only=True):
     ending_before: Instant
 
 
-class RecurringCreditAdded(Fact, tag="recurring_credit.added", kw_only=True):
+class RecurringCreditAdded(Fact, tag="recurring_credit.added", kw_only=True, frozen=True):
     contract_id: str
     recurring_credit: RecurringCredit
 
 
-class RecurringCreditChanges(Value, kw_only=True):
+class RecurringCreditChanges(Value, kw_only=True, frozen=True):
     """The changed fields of a recurring credit, from the first period that starts after the fact's `time` (L16)."""
 
     amount: Amount | None = None
@@ -212,23 +212,23 @@ class RecurringCreditChanges(Value, kw_only=True):
     rounding: Rounding | None = None
 
 
-class RecurringCreditUpdated(Fact, tag="recurring_credit.updated", kw_only=True):
+class RecurringCreditUpdated(Fact, tag="recurring_credit.updated", kw_only=True, frozen=True):
     contract_id: str
     recurring_credit_id: str
     changes: RecurringCreditChanges
 
 
-class RecurringCreditEnded(Fact, tag="recurring_credit.ended", kw_only=True):
+class RecurringCreditEnded(Fact, tag="recurring_credit.ended", kw_only=True, frozen=True):
     contract_id: str
     recurring_credit_id: str
     ending_before: Instant
 
 
-class CreditsGranted(Fact, tag="credits.granted", kw_only=True):
+class CreditsGranted(Fact, tag="credits.granted", kw_only=True, frozen=True):
     grant: Grant
 
 
-class CreditsVoided(Fact, tag="credits.voided", kw_only=True):
+class CreditsVoided(Fact, tag="credits.voided", kw_only=True, frozen=True):
     """`slice` None: the slice that started last at `voided_at`. `seat_id` None: all seats."""
 
     grant_id: str
@@ -238,7 +238,7 @@ class CreditsVoided(Fact, tag="credits.voided", kw_only=True):
     voided_at: Instant
 
 
-class CreditsAdjusted(Fact, tag="credits.adjusted", kw_only=True):
+class CreditsAdjusted(Fact, tag="credits.adjusted", kw_only=True, frozen=True):
     """`slice` None: the slice that started last at `time`. `seat_id` is required where the grant is per seat."""
 
     grant_id: str
@@ -249,14 +249,14 @@ class CreditsAdjusted(Fact, tag="credits.adjusted", kw_only=True):
     reason: str
 
 
-class PeriodReset(Fact, tag="period.reset", kw_only=True):
+class PeriodReset(Fact, tag="period.reset", kw_only=True, frozen=True):
     """`contract_id` None: the customer's pool."""
 
     contract_id: str | None = None
     preserve_overage: bool = False
 
 
-class Operation(Value, tag_field="op", kw_only=True):
+class Operation(Value, tag_field="op", kw_only=True, frozen=True):
     """`subscription_id` or `feature_code` None: those of the edit."""
 
     starting_at: Instant
@@ -264,37 +264,37 @@ class Operation(Value, tag_field="op", kw_only=True):
     feature_code: str | None = None
 
 
-class SetQuantity(Operation, tag="set_quantity", kw_only=True):
+class SetQuantity(Operation, tag="set_quantity", kw_only=True, frozen=True):
     quantity: int
 
 
-class ChangeQuantity(Operation, tag="change_quantity", kw_only=True):
+class ChangeQuantity(Operation, tag="change_quantity", kw_only=True, frozen=True):
     delta: int
 
 
-class AddSeats(Operation, tag="add_seats", kw_only=True):
+class AddSeats(Operation, tag="add_seats", kw_only=True, frozen=True):
     seat_ids: tuple[SeatName, ...]
 
 
-class RemoveSeats(Operation, tag="remove_seats", kw_only=True):
+class RemoveSeats(Operation, tag="remove_seats", kw_only=True, frozen=True):
     seat_ids: tuple[SeatName, ...]
 
 
-class MoveSeat(Operation, tag="move_seat", kw_only=True):
+class MoveSeat(Operation, tag="move_seat", kw_only=True, frozen=True):
     from_seat_id: str
     to_seat_id: str
     carry_balance: bool = False
 
 
-class SetSeats(Operation, tag="set_seats", kw_only=True):
+class SetSeats(Operation, tag="set_seats", kw_only=True, frozen=True):
     seat_ids: tuple[SeatName, ...]
 
 
-class AddUnassignedSeats(Operation, tag="add_unassigned_seats", kw_only=True):
+class AddUnassignedSeats(Operation, tag="add_unassigned_seats", kw_only=True, frozen=True):
     quantity: int
 
 
-class RemoveUnassignedSeats(Operation, tag="remove_unassigned_seats", kw_only=True):
+class RemoveUnassignedSeats(Operation, tag="remove_unassigned_seats", kw_only=True, frozen=True):
     quantity: int
 
 
@@ -303,7 +303,7 @@ AnyOperation: TypeAlias = (
 )
 
 
-class SeatChange(Fact, tag="seat.changed", kw_only=True):
+class SeatChange(Fact, tag="seat.changed", kw_only=True, frozen=True):
     """One atomic edit. `expected_version` maps a subscription_id (or feature_code) to its version; with one
     subscription the wire's plain number stands under that subscription's name."""
 
@@ -315,7 +315,7 @@ class SeatChange(Fact, tag="seat.changed", kw_only=True):
     expected_version: dict[str, int] | None = None
 
 
-class CreditBurn(Fact, tag="credit.burned", kw_only=True):
+class CreditBurn(Fact, tag="credit.burned", kw_only=True, frozen=True):
     contract_id: str | None = None
     seat_id: str | None = None
     seat_group_key: str = SEAT_ID
@@ -324,7 +324,7 @@ class CreditBurn(Fact, tag="credit.burned", kw_only=True):
     properties: msgspec.Raw | None = None
 
 
-class BurnVoided(Fact, tag="burn.voided", kw_only=True):
+class BurnVoided(Fact, tag="burn.voided", kw_only=True, frozen=True):
     burn_id: str
 
 

@@ -388,8 +388,9 @@ def _tell_debtor(account: Account, teller: _Teller, key: bytes, opened: GroupStr
     """What a debtor paid where a stretch of the group opened."""
     holder = holder_of(account.customer, key)
     row = account.book.load(SCOPE, account.scope_key(key))
-    if row is None:
-        return
+    stretch = None if row is None else account.stretch_at(row, opened.start)
+    if row is None or stretch is None or stretch.start != opened.start:
+        return  # it became a debtor later
     previous = account.stretch_before(row, opened.start)
     emit = teller.emit_for(holder)
 

@@ -84,6 +84,7 @@ class KnownRow(Row):
     """An identity that is taken, and its first outcome (L4). For a burn: where it is; `paid` by the names of credits."""
 
     digest: int
+    until: Instant  # remembered up to and including this instant
     paid: list[tuple[str, Amount]] | None = None
     holder: bytes = b""
     credit_type: int = 0
@@ -113,7 +114,7 @@ DUE = Kind("state", b"U", DueRow)
 WAITING_COUNT = Kind("state", b"#", CountRow)
 
 _encode = msgspec.json.Encoder().encode
-_digest_of = msgspec.msgpack.Encoder(enc_hook=str).encode
+_digest_of = _encode
 _decode_fact = msgspec.json.Decoder(AnyFact).decode
 _decode_outcome = msgspec.json.Decoder(Folded | Refused | Waiting).decode
 _TOPIC_BYTE = {"contract-change": b"c", "seat-change": b"s", "credit-burn": b"b"}
@@ -185,7 +186,13 @@ class Ledger:
                 continue
             fact = _decode_fact(row.fact)
             self._stop_waiting(fact.customer_id, due.waiting_key, key)
-            over.append((fact, self._wait_over(fact, row)))
+            self._settled = []
+            outcome = self._wait_over(fact, row)
+            over.append((fact, outcome))
+            if isinstance(outcome, Folded):
+                self._wake(fact.customer_id, [f"burn:{fact.id}"])
+                over += self._settled
+        self._settled = []
         return over
 
     def _fold_one(self, fact: AnyFact, arrived_at: Instant) -> tuple[Outcome, list[str]]:
@@ -199,12 +206,12 @@ class Ledger:
             outcome, row, woken = self._accept(who, fact, arrived_at, digest)
         except _Refuse as refused:
             if refused.refusal.code not in FORGIVEN:
-                self._remember(who, known_key, fact, KnownRow(digest, outcome=msgspec.Raw(_encode(Refused(refusal=refused.refusal)))))
+                self._remember(who, known_key, fact, KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(Refused(refusal=refused.refusal)))))
             return Refused(refusal=refused.refusal), []
         except _Missing as missing:
             waiting = self._start_waiting(who, fact, arrived_at, missing)
             if isinstance(waiting, Waiting):
-                self._remember(who, known_key, fact, KnownRow(digest, outcome=msgspec.Raw(_encode(waiting))))
+                self._remember(who, known_key, fact, KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(waiting))))
             return waiting, []
         self._remember(who, known_key, fact, row)
         return outcome, woken
@@ -214,18 +221,18 @@ class Ledger:
             brief = self._contract_of_burn(who, fact)
             holder, paid = self._burn(who, fact, brief)
             row = KnownRow(
-                digest, paid, holder_key(who, holder), who.credit_types.index(fact.credit_type), fact.time, fact.amount
+                digest, self._until(fact, arrived_at), paid, holder_key(who, holder), who.credit_types.index(fact.credit_type), fact.time, fact.amount
             )
             folded = Folded(result=burn_result(paid), changed=self._changed(fact.customer_id, who))
             return folded, row, [f"burn:{fact.id}"] if who.waiting else []
         if isinstance(fact, BurnVoided):
             self._void_burn(who, fact, arrived_at)
             folded = Folded(result={}, changed=self._changed(fact.customer_id, who))
-            return folded, KnownRow(digest, outcome=msgspec.Raw(_encode(folded))), []
+            return folded, KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(folded))), []
         result, seats_changed, woken = self._change(who, fact)
         folded = Folded(result=result, changed=self._changed(fact.customer_id, who), seats_changed=tuple(seats_changed))
         stored = Folded(result=result)
-        return folded, KnownRow(digest, outcome=msgspec.Raw(_encode(stored))), woken
+        return folded, KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(stored))), woken
 
     # --- identity (L4) ---
 
@@ -251,10 +258,13 @@ class Ledger:
         for generation in self._generations(arrived_at):
             key = self._identity_key(who, fact, generation)
             known = self.book.load(KNOWN, key)
-            if known is not None:
+            if known is not None and arrived_at <= known.until:
                 return key, known
         later = min(max(fact.time, arrived_at), arrived_at + self.ahead)
         return self._identity_key(who, fact, later // self.lateness), None
+
+    def _until(self, fact: AnyFact, arrived_at: Instant) -> Instant:
+        return max(fact.time, arrived_at) + self.lateness
 
     def _remember(self, who: CustomerRow, key: bytes, fact: AnyFact, row: KnownRow) -> None:
         self.book.save(KNOWN if key[:1] == b"i" else KNOWN_FOR_EVER, key, row)
@@ -336,11 +346,11 @@ class Ledger:
                 except _Refuse as refused:
                     outcome = Refused(refusal=refused.refusal)
                     if refused.refusal.code not in FORGIVEN:
-                        self._remember(who, known_key, fact, KnownRow(digest, outcome=msgspec.Raw(_encode(outcome))))
+                        self._remember(who, known_key, fact, KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(outcome))))
                     self._settled.append((fact, outcome))
                 except _Missing as missing:
                     waiting = Waiting(message=missing.refusal.message, code=missing.refusal.code)
-                    self._remember(who, known_key, fact, KnownRow(digest, outcome=msgspec.Raw(_encode(waiting))))
+                    self._remember(who, known_key, fact, KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(waiting))))
                     who.waiting += 1
                     counted = self.book.load(WAITING_COUNT, b"#waiting") or CountRow(0)
                     counted.count += 1
@@ -360,7 +370,7 @@ class Ledger:
                 known_key, _ = self._identity(who, fact, row.arrived_at)
                 holder, paid = self._burn(who, fact, brief)
                 known = KnownRow(
-                    crc32(_digest_of(fact)), paid, holder_key(who, holder), who.credit_types.index(fact.credit_type), fact.time, fact.amount
+                    crc32(_digest_of(fact)), self._until(fact, row.arrived_at), paid, holder_key(who, holder), who.credit_types.index(fact.credit_type), fact.time, fact.amount
                 )
                 self._remember(who, known_key, fact, known)
                 return Folded(result=burn_result(paid), changed=self._changed(fact.customer_id, who))
@@ -416,6 +426,8 @@ class Ledger:
         key, known = self._identity(who, probe, arrived_at)
         if known is None or known.paid is None:
             raise _Missing("unknown_burn", "burn_id", f"burn {fact.burn_id} is not known", f"burn:{fact.burn_id}")
+        if known.time < arrived_at - self.lateness:
+            raise _Refuse("too_late", "burn_id", "names a burn further back than the lateness bound", "L16")
         if known.voided:
             return
         known.voided = True

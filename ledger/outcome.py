@@ -14,7 +14,7 @@ class LawBroken(Exception):
         self.law = law
 
 
-class Refusal(Value, kw_only=True):
+class Refusal(Value, kw_only=True, frozen=True):
     """Why a fact changed nothing (L19). `field` is the path of the field at fault, as on the wire."""
 
     code: str
@@ -38,7 +38,7 @@ FORGIVEN = frozenset(
 )
 
 
-class Scope(Value, kw_only=True):
+class Scope(Value, kw_only=True, frozen=True):
     """Whose balance it is: a seat (`seat_id`), the contract's pool, or the customer's pool (no `contract_id`)."""
 
     customer_id: str
@@ -48,14 +48,14 @@ class Scope(Value, kw_only=True):
     credit_type: str = CREDITS
 
 
-class Changed(Value, kw_only=True):
+class Changed(Value, kw_only=True, frozen=True):
     """A scope whose account a fact changed, from `since` on. `late`: what was true before `since` had been said already."""
 
     scope: Scope
     since: Instant
 
 
-class SeatsChanged(Value, kw_only=True):
+class SeatsChanged(Value, kw_only=True, frozen=True):
     """A subscription whose counts a fact changed, from `since` on."""
 
     contract_id: str
@@ -63,7 +63,7 @@ class SeatsChanged(Value, kw_only=True):
     since: Instant
 
 
-class Folded(Value, kw_only=True, tag="folded"):
+class Folded(Value, kw_only=True, tag="folded", frozen=True):
     """The fact counts. `result` is what became of it, as the wire's `result`; what became different is listed."""
 
     result: dict[str, Any]
@@ -71,18 +71,18 @@ class Folded(Value, kw_only=True, tag="folded"):
     seats_changed: tuple[SeatsChanged, ...] = ()
 
 
-class Refused(Value, kw_only=True, tag="refused"):
+class Refused(Value, kw_only=True, tag="refused", frozen=True):
     refusal: Refusal
 
 
-class Waiting(Value, kw_only=True, tag="waiting"):
+class Waiting(Value, kw_only=True, tag="waiting", frozen=True):
     """The fact names something not known yet; it is folded with that (L19)."""
 
     message: str
     code: str
 
 
-class Repeated(Value, kw_only=True, tag="repeated"):
+class Repeated(Value, kw_only=True, tag="repeated", frozen=True):
     """The identity was taken: the first outcome again (L4). `differs`: the body was another."""
 
     first: "Folded | Refused | Waiting"

@@ -102,15 +102,15 @@ def _balance(one: Any) -> Any:
 
 
 def _entries(lines: list[Any]) -> list[Any]:
-    return sorted(repr((line.time, line.type, line.amount, line.beside, line.scope, line.grant_id, line.slice, line.cause_id if line.type in ("burned", "overage", "adjusted", "voided") else "")) for line in lines)
+    return sorted(repr((line.time, line.type, line.amount, line.beside, line.scope, line.grant_id, None if line.type == "lapsed" else line.slice, line.cause_id if line.type in ("burned", "overage", "adjusted", "voided") else "")) for line in lines)
 
 
 def _same(what: str, mine: Any, theirs: Any, said: list[tuple[AnyFact, Instant]]) -> None:
     if mine == theirs:
         return
     if isinstance(mine, list) and isinstance(theirs, list):
-        only_mine = [one for one in mine if one not in theirs]
-        only_theirs = [one for one in theirs if one not in mine]
+        only_mine = [one for i, one in enumerate(mine) if mine[: i + 1].count(one) > theirs.count(one)]
+        only_theirs = [one for i, one in enumerate(theirs) if theirs[: i + 1].count(one) > mine.count(one)]
         detail = "engine only:\n  " + "\n  ".join(map(repr, only_mine)) + "\nmodel only:\n  " + "\n  ".join(map(repr, only_theirs))
     else:
         detail = f"engine: {mine!r}\nmodel:  {theirs!r}"
