@@ -2,13 +2,14 @@
 
 from streams.app import App, create
 from streams.bookkeeper import Bookkeeper
+from streams.intake import MOST_RECORDS
 from streams.settings import Settings
 from wire.topics import Topics
 
 
-def build(settings: Settings, topics: Topics) -> App:
+def build(settings: Settings, topics: Topics, *, most_records: int = MOST_RECORDS, web: bool = True) -> App:
     """The app as the worker runs it."""
     bookkeeper = Bookkeeper(settings, topics)
-    app = create(settings, topics, bookkeeper)
+    app = create(settings, topics, bookkeeper, most_records=most_records, web=web)
     app.hands.on_dropped.append(bookkeeper.forget)
     return app

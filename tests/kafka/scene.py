@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,6 +27,10 @@ _DAY_MS = 86_400_000
 
 class Scene:
     """One prefix on the broker with its facts, its workers and its expectations."""
+
+    #: What a worker of this scene runs, and what it is told beside where everything is.
+    program = "tests.kafka.summing_worker"
+    settings: Mapping[str, str] = {}
 
     def __init__(self, broker: str, prefix: str, directory: Path, partitions: int = 4) -> None:
         self.broker = broker
@@ -161,12 +165,13 @@ class Worker:
             "SEATSTREAM_PARTITIONS": str(scene.topics.partitions),
             "SEATSTREAM_DATA": str(disk),
             "SEATSTREAM_SESSION": "PT6S",
+            **scene.settings,
         }
         disk.mkdir(parents=True, exist_ok=True)
         self.log = disk.with_suffix(f".{time.monotonic_ns()}.log")
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.kafka.summing_worker"],
+                [sys.executable, "-m", scene.program],
                 cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
 

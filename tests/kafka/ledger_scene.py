@@ -1,0 +1,274 @@
+"""A scene with the real ledger: random histories go in, and the naive model says what must have come of them."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.structs import ConsumerRecord
+
+from ledger.answers import Balance
+from ledger.facts import AnyFact, Value, topic
+from ledger.instants import DAY, FOREVER, HOUR, SECOND, Every, Instant, Span
+from ledger.ledger import Ledger
+from ledger.outcome import Folded, Outcome, Refused, Repeated, Waiting
+from tables.memory import MemoryRows
+from tables.overlay import Overlay
+from tables.shard import Shard
+from tables.store import Memory
+from tests.kafka.scene import Scene
+from tests.ledger.duel import gist
+from tests.ledger.histories import draw_history
+from tests.ledger.model import Model
+from wire.codec import Unreadable, read, write
+from wire.topics import INPUTS
+
+#: Histories play in the past, and arrive now: what is late is for the ledger's own tests.
+BOUNDS: Final = {"lateness": 3_650 * DAY, "ahead": 24 * HOUR, "wait": 2 * SECOND}
+CUSTOMERS, FACTS = 48, 24
+FACT_TOPICS = ("contract-change", "seat-change", "credit-burn")
+
+#: Where a message was found: topic, partition, offset.
+Place = tuple[str, int, int]
+
+
+class Letter(NamedTuple):
+    """A dead letter: where its message came from, why it lies there, and the message."""
+
+    place: Place
+    code: str
+    key: bytes | None
+    value: bytes | None
+
+
+class LedgerScene(Scene):
+    """Customers with a history each; workers that fold them."""
+
+    program = "tests.kafka.ledger_worker"
+    settings = {"SEATSTREAM_LATENESS": "P3650D", "SEATSTREAM_WAIT": "PT2S", "SEATSTREAM_SNAPSHOT": "PT1S"}
+
+    def __init__(self, broker: str, prefix: str, directory: Path, partitions: int = 4) -> None:
+        super().__init__(broker, prefix, directory, partitions)
+        self.instants: dict[str, list[Instant]] = {}
+
+    async def tell(self, seconds: float) -> None:
+        """Sends every history, in order for each customer, all of them at once and for about so long; then one burn
+        to each partition after the longest wait, which lets time pass there."""
+        async with AIOKafkaProducer(**self.kafka, linger_ms=0) as producer:
+            tasks = [self._tell_one(producer, number, history, seconds) for number, history in enumerate(histories())]
+            await asyncio.gather(*tasks)
+            await asyncio.sleep(BOUNDS["wait"] / SECOND + 0.5)
+            for partition in range(self.topics.partitions):
+                await self._send(producer, "credit-burn", partition, b"time passes", b"{}")
+
+    async def _tell_one(
+        self, producer: AIOKafkaProducer, number: int, history: Sequence[AnyFact], seconds: float
+    ) -> None:
+        chance = random.Random(number)
+        for fact in history:
+            await asyncio.sleep(chance.random() * 2 * seconds / len(history))
+            self.instants.setdefault(fact.customer_id, []).append(fact.time)
+            key = fact.customer_id.encode()
+            partition = self.topics.partition_of(key)
+            await self._send(producer, topic(fact), partition, key, write(fact))
+            if chance.random() < 0.02:
+                await self._send(producer, chance.choice(FACT_TOPICS), partition, key, b'{"id": "no fact"')
+
+    async def _send(self, producer: AIOKafkaProducer, kind: str, partition: int, key: bytes, value: bytes) -> None:
+        await producer.send_and_wait(self.topics.name(kind), value, key=key, partition=partition)
+
+    # --- what must be true ---
+
+    async def must_agree(self, *disks: str) -> None:
+        """Dead letters, balances and what was said last are what the naive model says of the same facts. The workers with
+        these disks are gone; each partition's rows are taken from the disk that wrote last."""
+        chunks = await self.chunks()
+        letters = Counter([_letter(record) for record in await self.read("dead-letter")])
+        shards = self._newest(disks)
+        expected: Counter[Letter] = Counter()
+        try:
+            for partition in range(self.topics.partitions):
+                model = Model(**BOUNDS)
+                expected.update(_fold(model, chunks[partition], self.topics.prefix))
+                rows = Overlay(shards[partition])
+                self._balances_must_agree(model, Ledger(rows, **BOUNDS), partition)
+        finally:
+            for shard in shards.values():
+                shard.close()
+        assert letters == expected
+        await self._snapshots_must_be_single()
+
+    async def chunks(self) -> dict[int, list[list[ConsumerRecord]]]:
+        """The records of each partition in the order in which they were folded, transaction by transaction."""
+        inputs = {kind: await self.read(kind) for kind in INPUTS}
+        found: dict[int, list[list[ConsumerRecord]]] = {partition: [] for partition in range(self.topics.partitions)}
+        reached: dict[tuple[int, str], int] = {}
+        for entry in await self.read("journal"):
+            taken = []
+            for kind, (start, stop) in orjson.loads(entry.value)["inputs"].items():
+                assert start == reached.get((entry.partition, kind), 0), "nothing is lost, nothing is doubled"
+                reached[entry.partition, kind] = stop
+                taken += [
+                    record
+                    for record in inputs[kind]
+                    if record.partition == entry.partition and start <= record.offset < stop
+                ]
+            taken.sort(
+                key=lambda record: (record.timestamp, INPUTS.index(self.topics.kind(record.topic)), record.offset)
+            )
+            found[entry.partition].append(taken)
+        return found
+
+    def _balances_must_agree(self, model: Model, ledger: Ledger, partition: int) -> None:
+        customers = [name for name in self.instants if self.topics.partition_of(name.encode()) == partition]
+        assert set(ledger.customers()) >= set(customers)
+        for customer_id in customers:
+            told = sorted(set(self.instants[customer_id]))
+            for at in (told[0], told[len(told) // 2], told[-1] + 1, told[-1] + 40 * DAY):
+                mine = [_plain(balance) for balance in ledger.balances(customer_id, at)]
+                theirs = [_plain(balance) for balance in model.balances(customer_id, at)]
+                assert mine == theirs, f"{customer_id} at {at}"
+
+    async def _snapshots_must_be_single(self) -> None:
+        said = [orjson.loads(record.value) for record in await self.read("history-snapshot")]
+        assert said
+        again = Counter((one["snapshot_id"], one.get("part")) for one in said)
+        assert [which for which, times in again.items() if times > 1] == []
+
+    def _newest(self, disks: Sequence[str]) -> dict[int, Shard]:
+        newest: dict[int, Shard] = {}
+        for disk in disks:
+            for path in sorted((self.directory / disk).glob("*/*/state-*")):
+                shard = Shard(int(path.name.removeprefix("state-")), path.parent, Memory())
+                held = newest.get(shard.partition)
+                if held is None or _reached(held) < _reached(shard):
+                    newest[shard.partition], shard = shard, held  # type: ignore[assignment]
+                if shard is not None:
+                    shard.close()
+        return newest
+
+
+def _reached(shard: Shard) -> int:
+    position = shard.state.position()
+    return -1 if position is None else position.offset
+
+
+def _plain(balance: Balance) -> Any:
+    grants = tuple((one.grant_id, one.slice, one.balance, one.granted) for one in balance.grants)
+    return balance.scope, balance.balance, balance.granted, balance.overage, grants
+
+
+def _letter(record: ConsumerRecord) -> Letter:
+    of = {name.removeprefix("seatstream."): value.decode() for name, value in record.headers}
+    return Letter((of["topic"], int(of["partition"]), int(of["offset"])), of["code"], record.key, record.value)
+
+
+def _fold(model: Model, chunks: list[list[ConsumerRecord]], prefix: str) -> Iterator[Letter]:
+    """What the model refuses of these records."""
+    clock = None
+    sources: dict[tuple[str, str, str], ConsumerRecord] = {}
+    for record in (record for chunk in chunks for record in chunk):
+        now = record.timestamp * 1000
+        if clock is None or now > clock:
+            clock = now
+            for fact, outcome in model.advance(now):
+                yield from _refused(sources[_identity(fact)], outcome)
+        read_as = read(record.topic.removeprefix(prefix), record.key, record.value)
+        if isinstance(read_as, Unreadable):
+            yield _letter_of(record, read_as.refusal.code)
+            continue
+        outcome = model.fold(read_as, now)
+        settled = model.settled()
+        if isinstance(outcome, Waiting):
+            sources[_identity(read_as)] = record
+        yield from _refused(record, outcome)
+        for fact, what in settled:
+            yield from _refused(sources[_identity(fact)], what)
+
+
+def _refused(record: ConsumerRecord, outcome: Outcome) -> Iterator[Letter]:
+    if isinstance(outcome, Repeated):
+        outcome = outcome.first
+    if isinstance(outcome, Refused):
+        yield _letter_of(record, outcome.refusal.code)
+
+
+def _letter_of(record: ConsumerRecord, code: str) -> Letter:
+    return Letter((record.topic, record.partition, record.offset), code, record.key, record.value)
+
+
+def _identity(fact: AnyFact) -> tuple[str, str, str]:
+    return fact.customer_id, topic(fact), fact.id
+
+
+# --- the histories ---------------------------------------------------------------------------------------------------
+
+
+@cache
+def histories() -> list[list[AnyFact]]:
+    """Histories that end now, and on which the ledger and the model agree without Kafka: where they don't, tests/ledger
+    says so."""
+    found: list[list[AnyFact]] = []
+    seed = 0
+    while len(found) < CUSTOMERS:
+        history = [fact for fact, _ in draw_history(random.Random(seed), FACTS)]
+        span = (int(time.time()) * SECOND - max(fact.time for fact in history)) // HOUR * HOUR
+        moved = [
+            msgspec.structs.replace(_later(fact, span), customer_id=f"{fact.customer_id}-{seed}") for fact in history
+        ]
+        if _agreed(moved):
+            found.append(moved)
+        seed += 1
+    return found
+
+
+_INSTANTS = {"time", "starting_at", "ending_before", "effective_at", "expires_at", "voided_at", "anchor"}
+
+
+def _later(value: Any, span: Span) -> Any:
+    """The same, so much later."""
+    if isinstance(value, tuple) and not isinstance(value, Every):
+        return tuple(_later(item, span) for item in value)
+    if not isinstance(value, Value):
+        return value
+    held = {name: getattr(value, name) for name in value.__struct_fields__}
+    return msgspec.structs.replace(
+        value,
+        **{
+            name: item + span if name in _INSTANTS and item is not None and item != FOREVER else _later(item, span)
+            for name, item in held.items()
+        },
+    )
+
+
+def _agreed(history: Sequence[AnyFact]) -> bool:
+    ledger, model = Ledger(MemoryRows(), **BOUNDS), Model(**BOUNDS)
+    now = max(fact.time for fact in history)
+    try:
+        for n, fact in enumerate(history):
+            now += SECOND // 5
+            mine = [*ledger.advance(now), (fact, ledger.fold(fact, now)), *ledger.settled()]
+            theirs = [*model.advance(now), (fact, model.fold(fact, now)), *model.settled()]
+            if [(of.id, _gist(what)) for of, what in mine] != [(of.id, _gist(what)) for of, what in theirs]:
+                return False
+            if n % 3 == 0:
+                ledger.flush()
+        for at in sorted({fact.time for fact in history})[::3]:
+            for customer_id in {fact.customer_id for fact in history}:
+                mine_now = [_plain(balance) for balance in ledger.balances(customer_id, at)]
+                if mine_now != [_plain(balance) for balance in model.balances(customer_id, at)]:
+                    return False
+    except (AssertionError, ArithmeticError, LookupError, RecursionError, ValueError):
+        return False
+    return True
+
+
+def _gist(outcome: Outcome) -> Any:
+    return "folded" if isinstance(outcome, Folded) else gist(outcome)
