@@ -152,6 +152,8 @@ class Account:
         self.touched: dict[bytes, Instant] = {}
         #: While burns are played again: the newest that was; those after it are not there yet.
         self._reached: tuple[Instant, str] | None = None
+        #: While a debtor is played again: how far its debts have to be paid anew at the least.
+        self._through = ORIGIN
 
     def look_again(self) -> None:
         """The customer has another contract."""
@@ -778,7 +780,9 @@ class Account:
         if not standing.over:
             return
         payers: list[tuple[object, Credit | Shared]] = [(credit.rank, credit) for credit in credits if credit.name in standing.left]
-        payers += [(shared.rank, shared) for shared in opened.shared if shared.contract in (0, holder.contract)]
+        born, dies = self._window(holder.contract)
+        if born <= opened.start < dies:
+            payers += [(shared.rank, shared) for shared in opened.shared if shared.contract in (0, holder.contract)]
         for _, payer in sorted(payers, key=lambda pair: pair[0]):  # type: ignore[arg-type,return-value]
             if isinstance(payer, Shared):
                 left = Left(payer.left, payer.granted)
@@ -923,7 +927,7 @@ class Account:
             if following is None:
                 return
             changed = self._reopen_group(group_stretch, following, dirty)
-            if not changed and not dirty:
+            if not changed and not dirty and following.start > self._through:
                 return
             group_stretch = following
 
@@ -1140,10 +1144,12 @@ class Account:
                 dirty[key] = ORIGIN if before is None else before.start
         if earliest is not None:
             self._ripple(self.group_at(earliest), dirty)
+        self._through = ORIGIN
 
     def _rework_one(self, key: bytes, holder: Holder, row: ScopeRow, since: Instant, again: list[tuple[Instant, str, Amount]]) -> Instant | None:
         """Takes a scope's burns from `since` on out of its stretches and puts them back into new ones."""
         burns = [Burn(time, id, amount, key) for time, id, amount in again]
+        by_place = {(burn.time, burn.id): burn for burn in burns}
         base = self.stretch_before(row, since)
         touched: list[Instant] = []
         for burn in burns:
@@ -1163,18 +1169,19 @@ class Account:
                 opened_by_debt.append(stretch.start)
             stretch = self.stretch_after(row, stretch.start)
         self._cut_scope(key, since)
-        if self.is_debtor(key, holder):
-            for at in opened_by_debt:
-                group_stretch = self.group_at(at)
-                previous = self.stretch_before(row, at)
-                self._insert_stretch(key, row, self._open(holder, previous, at, group_stretch))
-        for burn in burns:
-            group_stretch = self._group_for(burn.time)
-            stretch = self._stretch_for(key, holder, row, burn.time, group_stretch)
-            self._place(stretch, group_stretch, holder, burn, 1)
+        again_at = [(at, "") for at in opened_by_debt] if self.is_debtor(key, holder) else []
+        for at, id in sorted([*again_at, *((burn.time, burn.id) for burn in burns)]):
+            group_stretch = self._group_for(at)
+            if not id:
+                # What is paid of the shared grants there follows when the change ripples on.
+                self._insert_stretch(key, row, self._open(holder, self.stretch_before(row, at), at, group_stretch))
+                continue
+            stretch = self._stretch_for(key, holder, row, at, group_stretch)
+            self._place(stretch, group_stretch, holder, by_place[at, id], 1)
             self._save_stretch(key, row, stretch)
             touched.append(group_stretch.start)
             self._note_debt(key, holder, stretch, group_stretch)
+        self._through = max([self._through, *(at for at, _ in again_at)])
         return min(touched) if touched else (self.group_at(since).start if opened_by_debt else None)
 
     # --- who paid ---

@@ -36,6 +36,7 @@ class Void(Row):
     id: str
     voided_at: Instant
     slice: int | None = None
+    seat_id: str | None = None
 
 
 class RecurringUpdate(Row):

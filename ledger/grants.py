@@ -6,7 +6,7 @@ start for 100,000 seats writes nothing. A `Credit` is either, ready to be played
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ledger import seats
 from ledger.amounts import Amount, share
@@ -60,10 +60,13 @@ def split_holder(customer: CustomerRow, key: bytes) -> tuple[Holder, bytes]:
 
 
 class Adjustment(Row):
+    """`seat_id` None: whoever holds the grant. `slice` None: the one that had started last at `time` (D17)."""
+
     time: Instant
     id: str
     amount: Amount
     slice: int | None = None
+    seat_id: str | None = None
 
 
 class GrantRow(Row):
@@ -248,8 +251,8 @@ def explicit(book: Book, customer: CustomerRow, holder: Holder, credit_type: str
         credit.recurrence = given.recurrence
         credit.rollover = given.rollover
         credit.resettable = True
-        credit.adjustments = sorted(row.adjustments, key=_by_time)
-        void = max(row.voids, key=_by_time, default=None)
+        credit.adjustments = _meant(row.adjustments, holder)
+        void = max(_meant(row.voids, holder), key=_by_time, default=None)
         if void is not None:
             credit.cut(void.voided_at, "voided", ("credits.voided", void.id))
         if credit.start < credit.end and credit.end > low:
@@ -265,6 +268,14 @@ def next_explicit_start(book: Book, customer: CustomerRow, holder: Holder, credi
         if row.given.credit_type == credit_type and at < start < window[1]:
             due = min(due, start)
     return due
+
+
+E = TypeVar("E", Adjustment, Void)
+
+
+def _meant(edits: list[E], holder: Holder) -> list[E]:
+    """The edits of an explicit grant that mean it where it is: they name this seat, or none."""
+    return sorted((edit for edit in edits if edit.seat_id in (None, holder.seat_id)), key=_by_time)
 
 
 def _by_time(edit: Adjustment | Void) -> tuple[Instant, str]:
@@ -608,10 +619,10 @@ def edit_handed_on(book: Book, customer: CustomerRow, credit: Credit, holder: Ho
         assert entity is not None and entity.holder is not None
         row = book.load(GRANT, grant_key(customer.number, entity.holder, entity.expires_at, credit.grant_id))
         assert row is not None
-        void = max(row.voids, key=_by_time, default=None)
+        void = max((void for void in _meant(row.voids, holder) if void.voided_at > credit.start), key=_by_time, default=None)
         if void is not None:
             credit.cut(void.voided_at, "voided", ("credits.voided", void.id))
-        credit.adjustments = sorted((edit for edit in row.adjustments if edit.time >= credit.start), key=_by_time)
+        credit.adjustments = [edit for edit in _meant(row.adjustments, holder) if edit.time >= credit.start]
         return
     contract = load_contract(book, customer.number, holder.contract)
     recurring = contract.recurring_credit(credit.grant_id)

@@ -17,7 +17,7 @@ from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of,
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import Scope
 from ledger.rows import Book, Scratch, after, number_key, text_of
-from ledger.seat_rows import SEAT as SEAT_ROW, Keys
+from ledger.seat_rows import MOVES, SEAT as SEAT_ROW, Keys
 from ledger.standing import Standing
 
 
@@ -113,10 +113,12 @@ def holders_of(account: Account, at: Instant, contract_id: str | None, seat_id: 
 
 
 def _everyone(book: Book, customer: int, subscription: int) -> Iterator[str]:
-    """Every seat that an edit ever assigned."""
-    prefix = Keys(customer, subscription).seats
-    for key, _ in book.scan(SEAT_ROW, prefix, after(prefix)):
-        yield text_of(key[len(prefix) :])
+    """Every seat that an edit ever assigned, or moved something to."""
+    keys = Keys(customer, subscription)
+    for key, _ in book.scan(SEAT_ROW, keys.seats, after(keys.seats)):
+        yield text_of(key[len(keys.seats) :])
+    for key, _ in book.scan(MOVES, keys.moves, after(keys.moves)):
+        yield text_of(key[len(keys.moves) : -12])
 
 
 def balance_of(account: Account, customer_id: str, holder: Holder, at: Instant) -> Balance | None:

@@ -277,7 +277,8 @@ class Ledger:
     def _first_outcome(self, who: CustomerRow, fact: AnyFact, known: KnownRow) -> Folded | Refused | Waiting:
         if known.paid is not None:
             return Folded(result=burn_result(known.paid))
-        return _decode_outcome(known.outcome)
+        first: Folded | Refused | Waiting = _decode_outcome(known.outcome)
+        return first
 
     # --- times (L16) ---
 
@@ -739,10 +740,10 @@ class Ledger:
         assert row is not None
         if isinstance(fact, CreditsVoided):
             since = min([fact.voided_at, *(void.voided_at for void in row.voids)])
-            row.voids = [*row.voids, Void(fact.time, fact.id, fact.voided_at)]
+            row.voids = [*row.voids, Void(fact.time, fact.id, fact.voided_at, None, fact.seat_id)]
         else:
             since = fact.time
-            row.adjustments = [*row.adjustments, Adjustment(fact.time, fact.id, fact.amount)]
+            row.adjustments = [*row.adjustments, Adjustment(fact.time, fact.id, fact.amount, None, fact.seat_id)]
         self.book.save(GRANT, key, row)
         account = self._account(who, row.given.credit_type)
         holder = holder_of(who, entity.holder)
@@ -798,9 +799,8 @@ class Ledger:
         self._save_contract(who, contract, revised=False)
         self._earn_anew(who, contract, edited)
         changed: dict[str, Instant] = {}
-        for touched in (*edited.seats, *edited.steps):
-            subscription_id = touched.subscription.subscription_id
-            changed[subscription_id] = min(changed.get(subscription_id, FOREVER), touched.since)
+        for subscription, since in [(one.subscription, one.since) for one in edited.seats] + [(one.subscription, one.since) for one in edited.steps]:
+            changed[subscription.subscription_id] = min(changed.get(subscription.subscription_id, FOREVER), since)
         return (
             edited.results,
             [SeatsChanged(contract_id=contract.contract_id, subscription_id=id, since=since) for id, since in sorted(changed.items())],
@@ -830,8 +830,8 @@ class Ledger:
             raise _Missing("unknown_contract", "contract_id", "no contract of this customer holds the edit's time", "contract")
         rows = [load_contract(self.book, who.number, brief.number) for brief in holding]
         if len(rows) > 1:
-            named = [(operation.subscription_id or fact.subscription_id, operation.feature_code or fact.feature_code) for operation in fact.operations]
-            rows = [row for row in rows if any(row.subscription(id, None if id is not None else code, fact.time) is not None for id, code in named)]
+            named = [(one.subscription_id, one.feature_code) for one in (fact, *fact.operations) if (one.subscription_id, one.feature_code) != (None, None)]
+            rows = [row for row in rows if all(row.subscription(id, code, fact.time) is not None for id, code in named)]
         if len(rows) != 1:
             raise _Missing("contract_ambiguous", "contract_id", "several contracts hold the edit's time; name one", "contract")
         return rows[0]
