@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 # Name, the module with `add_arguments(parser)` and `run(args) -> int`, and what `--help` says.
 COMMANDS = (
+    ("demo", "streams.demo", "a company's seats and credits, live through a real Kafka, until Ctrl-C"),
     ("worker", "streams.worker", "fold facts from Kafka into balances, until told to stop"),
     ("settings", "streams.settings", "print the settings that are in force"),
     ("broker", "streams.broker", "run the embedded Kafka until interrupted"),
