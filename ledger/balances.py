@@ -1173,7 +1173,9 @@ class Account:
         for at, id in sorted([*again_at, *((burn.time, burn.id) for burn in burns)]):
             group_stretch = self._group_for(at)
             if not id:
-                # What is paid of the shared grants there follows when the change ripples on.
+                # What is paid of the shared grants there follows when the change ripples on, from the stretch before.
+                before = self._group_before(at)
+                touched.append(group_stretch.start if before is None else before.start)
                 self._insert_stretch(key, row, self._open(holder, self.stretch_before(row, at), at, group_stretch))
                 continue
             stretch = self._stretch_for(key, holder, row, at, group_stretch)

@@ -274,8 +274,8 @@ E = TypeVar("E", Adjustment, Void)
 
 
 def _meant(edits: list[E], holder: Holder) -> list[E]:
-    """The edits of an explicit grant that mean it where it is: they name this seat, or none."""
-    return sorted((edit for edit in edits if edit.seat_id in (None, holder.seat_id)), key=_by_time)
+    """The edits of an explicit grant that mean it where it is: they name this seat, or none; and no slice, it has none."""
+    return sorted((edit for edit in edits if edit.seat_id in (None, holder.seat_id) and edit.slice is None), key=_by_time)
 
 
 def _by_time(edit: Adjustment | Void) -> tuple[Instant, str]:

@@ -12,7 +12,7 @@ from ledger.amounts import Amount
 from ledger.answers import Balance, Charge, Counts, Entry, GrantBalance, Window
 from ledger.balances import SCOPE, Account, Burn, GroupStretch, Part, ScopeRow, Shared, Stretch
 from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, customer_key, load_contract
-from ledger.facts import CREDITS
+from ledger.facts import CREDITS, SEAT_ID
 from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of, parts_of
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import Scope
@@ -371,6 +371,8 @@ def _tell_lapses(account: Account, teller: _Teller) -> None:
     for key, grant_id, adjustment in found:
         if adjustment.time <= teller.until and adjustment.id not in teller.adjusted:
             holder, _ = grants.split_holder(who, key[5:])
+            if adjustment.seat_id is not None:
+                holder = Holder(holder.contract, adjustment.seat_id, holder.seat_group_key or SEAT_ID)
             name = grants.name_of(grants.kind_of(holder), holder.contract, grant_id, adjustment.slice, "")
             teller.tell(adjustment.time, "lapsed", 0, adjustment.amount, holder, name, "credits.adjusted", adjustment.id)
 

@@ -740,10 +740,10 @@ class Ledger:
         assert row is not None
         if isinstance(fact, CreditsVoided):
             since = min([fact.voided_at, *(void.voided_at for void in row.voids)])
-            row.voids = [*row.voids, Void(fact.time, fact.id, fact.voided_at, None, fact.seat_id)]
+            row.voids = [*row.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice, fact.seat_id)]
         else:
             since = fact.time
-            row.adjustments = [*row.adjustments, Adjustment(fact.time, fact.id, fact.amount, None, fact.seat_id)]
+            row.adjustments = [*row.adjustments, Adjustment(fact.time, fact.id, fact.amount, fact.slice, fact.seat_id)]
         self.book.save(GRANT, key, row)
         account = self._account(who, row.given.credit_type)
         holder = holder_of(who, entity.holder)
