@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -180,14 +181,17 @@ async def _tell(company: Company, seen: "Seen", settings: Settings, topics: "Top
     from aiokafka import AIOKafkaProducer  # noqa: PLC0415
 
     async with AIOKafkaProducer(**settings.kafka(), linger_ms=5) as producer:
+        sent: deque[asyncio.Future[Any]] = deque(maxlen=100)
 
         async def send(said: Said) -> None:
             # Without a partitioner of ours: the key decides, as for any producer.
-            await producer.send(topics.name(said.topic), said.value, key=said.customer_id.encode())
+            sent.append(await producer.send(topics.name(said.topic), said.value, key=said.customer_id.encode()))
             seen.told(said)
 
         for said in company.opening():
             await send(said)
+        # Nobody works before the contract is there.
+        await asyncio.gather(*sent)
         begun, burns, seconds = time.monotonic(), 0, 0
         while True:
             now = time.time_ns() // 1000
@@ -310,7 +314,7 @@ class Seen:
                 self._seats(said)
             case "seats.charged":
                 amount = f" for {said['amount']} {said['unit_price']['currency']}" if "amount" in said else ""
-                text = f"{said['kind']}: {said['seats']} seats, {said['fraction']} of the month{amount}"
+                text = f"{said['kind']}: {said['seats']} seats, {_percent(said['fraction'])} of the month{amount}"
                 self._say("charged", "magenta", said["customer_id"], text)
 
     def _balance(self, said: Mapping[str, Any]) -> None:
@@ -397,6 +401,10 @@ def _status(seen: Seen) -> Text:
         f"{seen.passed_s:5.1f} s   {seen.sent:,} events in at {sent:,.0f}/s   folded at {folded:,.0f}/s, {seen.lag:,} behind"
         f"   {seen.snapshots:,} snapshots   {seen.corrections:,} corrections   {seen.refusals:,} refused"
     )
+
+
+def _percent(fraction: str) -> str:
+    return "the whole" if fraction == "1" else f"{float(Fraction(fraction)):.1%}"
 
 
 def _summary(seen: Seen) -> str:

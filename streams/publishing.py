@@ -21,6 +21,7 @@ import msgspec
 
 from ledger import charges as seat_charges
 from ledger import history, instants, seats
+from ledger.amounts import Amount
 from ledger.answers import Balance, Charge, Counts, GrantBalance
 from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractRow, SubscriptionRow, customer_key, load_contract
@@ -54,20 +55,60 @@ MOST_MARKS = 500_000
 # --- rows: what was said ---------------------------------------------------------------------------------------------
 
 
+class ScopeRow(Row):
+    """A scope. In rows of its own kind, as what follows: a value leaves out what is at its default, but only where it is
+    the very object, so its bytes would depend on where it has been."""
+
+    customer_id: str
+    contract_id: str | None
+    seat_id: str | None
+    seat_group_key: str
+    credit_type: str
+
+    def scope(self) -> Scope:
+        return Scope(
+            customer_id=self.customer_id,
+            contract_id=self.contract_id,
+            seat_id=self.seat_id,
+            seat_group_key=self.seat_group_key,
+            credit_type=self.credit_type,
+        )
+
+
+class GrantRow(Row):
+    grant_id: str
+    slice: int | None
+    balance: Amount
+    granted: Amount
+    amount: Amount
+    priority: int
+    effective_at: Instant
+    expires_at: Instant
+    subscription_id: str | None
+
+
+class BalanceRow(Row):
+    scope: ScopeRow
+    balance: Amount
+    granted: Amount
+    overage: Amount
+    grants: list[GrantRow]
+
+
 class SaidRow(Row):
     """The last snapshot of a scope: as of `at`, published when the clock stood at `said_at`. `due_at`: the next one."""
 
     at: Instant = ORIGIN
     said_at: Instant = ORIGIN
     due_at: Instant = FOREVER
-    balance: Balance | None = None
-    moved: Moved = Moved()
+    balance: BalanceRow | None = None
+    burned: Amount = 0
+    adjusted: Amount = 0
+    expired: Amount = 0
 
-
-class DueRow(Row):
-    """A scope of which something is to be said."""
-
-    scope: Scope
+    @property
+    def moved(self) -> Moved:
+        return Moved(burned=self.burned, adjusted=self.adjusted, expired=self.expired)
 
 
 class SeatsRow(Row):
@@ -88,9 +129,33 @@ class AheadRow(Row):
 
 
 SAID = Kind("state", b"P", SaidRow)
-DUE = Kind("state", b"P", DueRow)
+DUE = Kind("state", b"P", ScopeRow)
 SEATS = Kind("state", b"P", SeatsRow)
 AHEAD = Kind("state", b"P", AheadRow)
+
+
+def _scope_row(scope: Scope) -> ScopeRow:
+    return ScopeRow(scope.customer_id, scope.contract_id, scope.seat_id, scope.seat_group_key, scope.credit_type)
+
+
+def _balance_row(of: Balance) -> BalanceRow:
+    grants = [
+        GrantRow(
+            one.grant_id, one.slice, one.balance, one.granted, one.amount, one.priority, one.effective_at, one.expires_at,
+            one.subscription_id,
+        )
+        for one in of.grants
+    ]  # fmt: skip
+    return BalanceRow(_scope_row(of.scope), of.balance, of.granted, of.overage, grants)
+
+
+def _said_balance(row: BalanceRow) -> Balance:
+    grants = tuple(
+        GrantBalance(**{name: getattr(one, name) for name in GrantRow.__struct_fields__}) for one in row.grants
+    )
+    return Balance(
+        scope=row.scope.scope(), balance=row.balance, granted=row.granted, overage=row.overage, grants=grants
+    )
 
 
 def _said_key(scope: Scope) -> bytes:
@@ -315,7 +380,11 @@ class Publisher:
     def _scopes(self, customer_id: str, contract_id: str | None) -> list[Scope]:
         """All scopes of a contract, or of the customer's pool: those that there are now, and those that were said."""
         prefix = _said_keys(customer_id, contract_id)
-        said = [row.balance.scope for _, row in self._book.scan(SAID, prefix, after(prefix)) if row.balance is not None]
+        said = [
+            row.balance.scope.scope()
+            for _, row in self._book.scan(SAID, prefix, after(prefix))
+            if row.balance is not None
+        ]
         held = [
             balance.scope
             for balance in history.balances(Book(self._rows), customer_id, self._clock, contract_id=contract_id)
@@ -347,13 +416,14 @@ class Publisher:
         if said.balance is None or note.since >= said.at:
             return
         balance = self._balance(scope, said.at)
-        if balance == said.balance:
+        now = _balance_row(balance)
+        if now == said.balance:
             return
-        burned = said.moved.burned + _consumed(balance) - _consumed(said.balance)
-        moved = Moved(burned=max(0, burned), adjusted=said.moved.adjusted, expired=said.moved.expired)
+        was, was_moved = _said_balance(said.balance), said.moved
+        said.burned = max(0, said.burned + _consumed(balance) - _consumed(was))
+        said.balance = now
         occasion = self._occasion(scope.customer_id, scope.contract_id, note.since, _cause(note.cause), said.at)
-        yield from balance_corrected(occasion, balance, moved, said.balance, said.moved)
-        said.balance, said.moved = balance, moved
+        yield from balance_corrected(occasion, balance, said.moved, was, was_moved)
         self._save(scope, said)
         yield None
 
@@ -373,13 +443,14 @@ class Publisher:
             yield from self._say(scope, self._now_of(scope), _cause(note.cause))
             return
         said.due_at = said.said_at + self._every
-        self._book.save(DUE, _due_key(said.due_at, scope), DueRow(scope))
+        self._book.save(DUE, _due_key(said.due_at, scope), _scope_row(scope))
         self._save(scope, said)
 
     def _say_due(self) -> Iterator[Message | None]:
         for _, row in self._book.scan(DUE, b"Pd", b"Pd" + instant_key(self._clock + 1)):
-            due_at = self._said(row.scope).due_at
-            yield from self._say(row.scope, self._now_of(row.scope), ("snapshot", instants.text(due_at)))
+            scope = row.scope()
+            due_at = self._said(scope).due_at
+            yield from self._say(scope, self._now_of(scope), ("snapshot", instants.text(due_at)))
 
     def _now_of(self, scope: Scope) -> Instant:
         """Just after the customer's newest burn: what comes in order from here on is no correction."""
@@ -395,11 +466,14 @@ class Publisher:
         if said.due_at != FOREVER:
             self._book.drop(DUE, _due_key(said.due_at, scope))
             said.due_at = FOREVER
-        if balance != (said.balance or _nothing(scope)):
-            said.moved = _moved(said.balance, balance if before is None else before, balance)
-            said.at, said.balance = at, balance
+        was = _nothing(scope) if said.balance is None else _said_balance(said.balance)
+        now = _balance_row(balance)
+        if now != _balance_row(was):
+            moved = _moved(was, balance if before is None else before, balance)
+            said.burned, said.adjusted, said.expired = moved.burned, moved.adjusted, moved.expired
+            said.at, said.balance = at, now
             yield from balance_snapshot(
-                self._occasion(scope.customer_id, scope.contract_id, at, cause, at), balance, said.moved
+                self._occasion(scope.customer_id, scope.contract_id, at, cause, at), balance, moved
             )
         said.said_at = self._clock
         self._save(scope, said)
@@ -427,6 +501,8 @@ class Publisher:
             self._put_ahead(customer_id, at)
 
     def _say_instant(self, customer_id: str, at: Instant) -> Iterator[Message | None]:
+        for contract_id, subscription_id in self._ask(customer_id, self._clock).subscriptions():
+            yield from self._say_seats(customer_id, contract_id, subscription_id, at)
         cause = "time", instants.text(at)
         book = Book(self._rows)
         before = {balance.scope: balance for balance in history.balances(book, customer_id, at - 1)}
@@ -435,8 +511,6 @@ class Publisher:
             was = before.get(scope) or _nothing(scope)
             if was != (now.get(scope) or _nothing(scope)):
                 yield from self._say(scope, at, cause, was)
-        for contract_id, subscription_id in self._ask(customer_id, self._clock).subscriptions():
-            yield from self._say_seats(customer_id, contract_id, subscription_id, at)
 
     def _look_ahead(self, customer_id: str, at: Instant) -> Iterator[None]:
         self._put_ahead(customer_id, _next(history.next_due(Book(self._rows), customer_id, at)))
@@ -618,10 +692,10 @@ def _consumed(balance: Balance) -> int:
     return sum(grant.granted - grant.balance for grant in balance.grants)
 
 
-def _moved(said: Balance | None, before: Balance, now: Balance) -> Moved:
+def _moved(said: Balance, before: Balance, now: Balance) -> Moved:
     """What happened since the snapshot before. `before` is `now` but for what its instant itself did: between two
     snapshots nothing starts, ends or recurs, so what a grant was given tells its adjustments, and what it lost its burns."""
-    was = {} if said is None else {_name(grant): grant for grant in said.grants}
+    was = {_name(grant): grant for grant in said.grants}
     left = {_name(grant) for grant in now.grants}
     burned = adjusted = expired = 0
     for grant in before.grants:

@@ -1,0 +1,353 @@
+"""The bookkeeper without a broker: what leaves for which facts, batch by batch."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pytest
+
+from ledger import amounts
+from ledger.answers import Balance
+from ledger.facts import topic
+from ledger.instants import HOUR, SECOND, Instant, instant
+from ledger.ledger import Ledger
+from ledger.outcome import LawBroken
+from streams.bookkeeper import Bookkeeper
+from streams.fold import Output, Record
+from streams.settings import Settings, read
+from tables.memory import MemoryRows
+from tables.overlay import Overlay
+from tests.ledger.histories import HISTORY, draw_history
+from wire.codec import write
+
+SETTINGS = read({"SEATSTREAM_PARTITIONS": "1", "SEATSTREAM_SNAPSHOT": "PT1H"})
+
+
+class Desk:
+    """A bookkeeper over rows in memory. Each `fold` is a batch that is committed; the clock stands where it is put."""
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.settings = settings
+        self.rows = MemoryRows()
+        self.keeper = Bookkeeper(settings, settings.topics)
+        self.now = instant("2026-03-16T12:00:00Z")
+        self._offsets: Counter[str] = Counter()
+
+    def restart(self) -> None:
+        self.keeper = Bookkeeper(self.settings, self.settings.topics)
+
+    def record(self, kind: str, value: bytes, now: Instant | None = None) -> Record:
+        now = self.now if now is None else now
+        self._offsets[kind] += 1
+        return Record(kind, 0, self._offsets[kind] - 1, now // 1000, b"key", value, [("h", b"1")])
+
+    def fold(self, *records: Record) -> list[Output]:
+        overlay = Overlay(self.rows)
+        outputs = [output for output in self.keeper(0, records, overlay) if output is not None]
+        for table, rows in overlay.rows().items():
+            for key, value in rows.items():
+                if value is None:
+                    self.rows.delete(table, key)
+                else:
+                    self.rows.put(table, key, value)
+        return outputs
+
+    def say(self, kind: str, **fact: Any) -> list[dict[str, Any]]:
+        """Folds one fact of acme's; what left on history-snapshot."""
+        held = {"customer_id": "acme", "time": "2026-03-16T12:00:00Z"} | fact
+        return snapshots(self.fold(self.record(kind, orjson.dumps(held))))
+
+    def at(self, text: str) -> "Desk":
+        self.now = instant(text)
+        return self
+
+
+def snapshots(outputs: Sequence[Output]) -> list[dict[str, Any]]:
+    return [orjson.loads(output.value or b"") for output in outputs if output.kind == "history-snapshot"]
+
+
+def letters(outputs: Sequence[Output]) -> list[tuple[str, bytes | None]]:
+    return [
+        (dict(output.headers)["seatstream.code"].decode(), output.value)
+        for output in outputs
+        if output.kind == "dead-letter"
+    ]
+
+
+def gist(said: dict[str, Any]) -> tuple[Any, ...]:
+    if said["type"].startswith("balance"):
+        return said["type"], said["scope"].get("seat_id", "pool"), said["balance"], said["time"]
+    if said["type"] == "seats.charged":
+        return said["type"], said["kind"], said["seats"], said["amount"], said["time"]
+    return said["type"], said["previous_quantity"], said["quantity"], said["time"]
+
+
+def contract(desk: Desk, **more: Any) -> list[dict[str, Any]]:
+    """10 seats' worth of credits in a pool, and two seats with 5 of their own, from March on."""
+    held = {
+        "type": "contract.created", "id": "k", "contract_id": "c", "starting_at": "2026-03-01T00:00:00Z",
+        "subscriptions": [
+            {
+                "subscription_id": "team", "mode": "seats", "seat_ids": ["ana", "bo"], "included_seats": 1,
+                "unit_price": {"amount": "10", "currency": "EUR"},
+            }
+        ],
+        "recurring_credits": [
+            {"recurring_credit_id": "own", "subscription_id": "team", "allocation": "individual", "amount": "5",
+             "every": "P1M"}
+        ],
+        "grants": [{"grant_id": "pool", "amount": "100"}],
+    }  # fmt: skip
+    return desk.say("contract-change", **(held | more))
+
+
+def burn(desk: Desk, id: str, amount: str, time: str, seat_id: str | None = "ana") -> list[dict[str, Any]]:
+    return desk.say("credit-burn", id=id, seat_id=seat_id, amount=amount, time=time)
+
+
+def test_a_contract_says_its_seats_what_is_due_and_every_balance() -> None:
+    assert [gist(said) for said in contract(Desk())] == [
+        ("seats.changed", 0, 2, "2026-03-01T00:00:00Z"),
+        ("seats.charged", "period", 1, "10", "2026-03-01T00:00:00Z"),
+        ("balance.snapshot", "pool", "100", "2026-03-16T12:00:00Z"),
+        ("balance.snapshot", "ana", "5", "2026-03-16T12:00:00Z"),
+        ("balance.snapshot", "bo", "5", "2026-03-16T12:00:00Z"),
+    ]
+
+
+def test_a_scope_that_burns_is_said_once_an_hour() -> None:
+    desk = Desk()
+    contract(desk)
+
+    assert burn(desk.at("2026-03-16T12:30:00Z"), "b1", "1", "2026-03-16T12:29:59Z") == []
+    assert burn(desk.at("2026-03-16T12:59:59Z"), "b2", "1", "2026-03-16T12:59:58Z") == []
+    (said,) = burn(desk.at("2026-03-16T13:00:00Z"), "b3", "0.5", "2026-03-16T12:59:59Z")
+    assert gist(said) == ("balance.snapshot", "ana", "2.5", "2026-03-16T12:59:59.000001Z")
+    assert (said["burned"], said["adjusted"], said["expired"]) == ("2.5", "0", "0")
+    # It was quiet for long: no hour has to pass.
+    (said,) = burn(desk.at("2026-03-16T17:00:00Z"), "b4", "0.5", "2026-03-16T16:59:59Z")
+    assert gist(said)[2] == "2"
+    assert said["cause"] == {"type": "credit-burn", "id": "b4"}
+
+
+def test_a_burn_that_the_pool_pays_moves_the_pool() -> None:
+    desk = Desk()
+    contract(desk)
+
+    (said,) = burn(desk.at("2026-03-16T14:00:00Z"), "b1", "4", "2026-03-16T13:59:59Z", seat_id=None)
+
+    assert gist(said) == ("balance.snapshot", "pool", "96", "2026-03-16T13:59:59.000001Z")
+
+
+def test_a_late_burn_corrects_what_was_said() -> None:
+    desk = Desk()
+    contract(desk)
+
+    (said,) = burn(desk.at("2026-03-16T12:00:01Z"), "b1", "2", "2026-03-14T00:00:00Z")
+
+    assert gist(said) == ("balance.corrected", "ana", "3", "2026-03-14T00:00:00Z")
+    assert said["previous"]["balance"] == "5"
+    assert said["cause"] == {"type": "credit-burn", "id": "b1"}
+    assert said["as_of"]["event_time"] == "2026-03-16T12:00:00Z"
+
+
+def test_one_correction_for_each_scope_and_batch() -> None:
+    desk = Desk()
+    contract(desk)
+    burns = [
+        {"id": f"b{n}", "customer_id": "acme", "seat_id": "ana", "amount": "1", "time": f"2026-03-1{n}T00:00:00Z"}
+        for n in (4, 3, 5)
+    ]
+
+    (said,) = snapshots(desk.fold(*[desk.record("credit-burn", orjson.dumps(one)) for one in burns]))
+
+    assert gist(said) == ("balance.corrected", "ana", "2", "2026-03-13T00:00:00Z")
+    assert said["cause"]["id"] == "b3"
+
+
+def test_what_ends_and_recurs_is_said_as_of_that_instant_when_the_clock_passes_it() -> None:
+    desk = Desk()
+    contract(desk)
+    burn(desk.at("2026-03-16T14:00:00Z"), "b1", "2", "2026-03-16T13:59:59Z")
+
+    said = burn(desk.at("2026-04-02T00:00:00Z"), "b2", "1", "2026-04-01T12:00:00Z", seat_id="bo")
+
+    assert [gist(one) for one in said] == [
+        ("seats.charged", "period", 1, "10", "2026-04-01T00:00:00Z"),
+        ("balance.snapshot", "ana", "5", "2026-04-01T00:00:00Z"),
+        ("balance.snapshot", "bo", "5", "2026-04-01T00:00:00Z"),
+    ]
+    assert [(one["burned"], one["expired"], one["cause"]["type"]) for one in said[1:]] == [
+        ("0", "3", "time"),
+        ("0", "5", "time"),
+    ]
+
+
+def test_an_edit_ahead_is_said_when_its_instant_comes() -> None:
+    desk = Desk()
+    contract(desk)
+    ahead = {"op": "add_seats", "seat_ids": ["cy"], "starting_at": "2026-03-17T00:00:00Z"}
+
+    assert desk.say("seat-change", id="e", contract_id="c", subscription_id="team", operations=[ahead]) == []
+    said = burn(desk.at("2026-03-17T06:00:00Z"), "b1", "1", "2026-03-17T05:59:59Z", seat_id=None)
+
+    changed, charged, balance, _ = said
+    assert gist(changed) == ("seats.changed", 2, 3, "2026-03-17T00:00:00Z")
+    assert (changed["added"], changed["cause"]) == (["cy"], {"type": "seat.changed", "id": "e"})
+    # 15 of 31 days are left.
+    assert (gist(charged)[1:3], charged["fraction"]) == (("increase", 1), "15/31")
+    assert gist(balance)[:2] == ("balance.snapshot", "cy")
+
+
+def test_a_late_edit_corrects_the_seats_that_were_said() -> None:
+    desk = Desk()
+    contract(desk)
+    edit = {"contract_id": "c", "subscription_id": "team", "operations": [{"op": "add_seats", "seat_ids": ["cy"]}]}
+    desk.say("seat-change", id="e1", **edit)
+    late = {"op": "add_unassigned_seats", "quantity": 2, "starting_at": "2026-03-10T00:00:00Z"}
+
+    said = desk.say("seat-change", id="e2", contract_id="c", subscription_id="team", operations=[late])
+
+    corrected = next(one for one in said if one["type"] == "seats.corrected")
+    assert gist(corrected) == ("seats.corrected", 3, 4, "2026-03-10T00:00:00Z")
+    assert (corrected["previous"]["quantity"], corrected["cause"]["id"]) == (3, "e2")
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (b"{", "unreadable"),
+        (b'{"id": "b", "customer_id": "acme", "time": "2026-03-16T12:00:00Z"}', "missing_field"),
+        (b'{"id": "b", "customer_id": "acme", "amount": "1e-12", "time": "2026-03-16T12:00:00Z"}', "amount_too_fine"),
+        (b'{"id": "b", "customer_id": "acme", "amount": "1", "time": "2026-01-16T12:00:00Z"}', "too_late"),
+        (b'{"id": "b", "customer_id": "acme", "amount": "1", "time": "2026-03-18T12:00:00Z"}', "time_in_future"),
+        (b'"' + b"x" * (1 << 20) + b'"', "too_large"),
+    ],
+)
+def test_what_cannot_be_folded_leaves_as_it_came(value: bytes, code: str) -> None:
+    desk = Desk()
+
+    (letter,) = desk.fold(desk.record("credit-burn", value))
+
+    assert letters([letter]) == [(code, value)]
+    assert (letter.key, letter.headers[0]) == (b"key", ("h", b"1"))
+    headers = dict(letter.headers)
+    assert headers["seatstream.topic"] == b"credit-burn"
+    assert (headers["seatstream.offset"], headers["seatstream.timestamp"]) == (b"0", b"2026-03-16T12:00:00Z")
+
+
+def test_what_waited_in_vain_leaves_as_it_came_from_where_it_came() -> None:
+    desk = Desk()
+    value = b'{"id": "b", "customer_id": "acme", "contract_id": "never", "amount": "1", "time": "2026-03-16T12:00:00Z"}'
+    assert desk.fold(desk.record("credit-burn", b"{"), desk.record("credit-burn", value))[1:] == []
+    desk.restart()
+
+    desk.now += 10 * 60 * SECOND
+    assert desk.fold(desk.record("control", b'{"type": "tick"}')) == []
+    desk.now += SECOND
+    (letter,) = desk.fold(desk.record("control", b'{"type": "tick"}'))
+
+    assert letters([letter]) == [("wait_over", value)]
+    headers = dict(letter.headers)
+    assert (headers["seatstream.topic"], headers["seatstream.offset"]) == (b"credit-burn", b"1")
+    assert headers["seatstream.timestamp"] == b"2026-03-16T12:00:00Z"
+
+
+def test_a_fact_in_a_partition_that_its_customer_does_not_belong_to_is_not_folded() -> None:
+    settings = read({"SEATSTREAM_PARTITIONS": "8"})
+    keeper = Bookkeeper(settings, settings.topics)
+    right = settings.topics.partition_of(b"acme")
+    value = b'{"id": "b", "customer_id": "acme", "amount": "1", "time": "2026-03-16T12:00:00Z"}'
+    record = Record("credit-burn", right ^ 1, 0, instant("2026-03-16T12:00:00Z") // 1000, b"acme", value, [])
+    rows = Overlay(MemoryRows())
+
+    (letter,) = keeper(right ^ 1, [record], rows)
+
+    assert letter is not None
+    assert letters([letter]) == [("unknown_value", value)]
+    assert f"belongs to partition {right}".encode() in dict(letter.headers)["seatstream.message"]
+    assert Ledger(rows).customers() == []
+
+
+def test_a_refusal_is_said_each_time_and_a_repeat_not_at_all() -> None:
+    desk = Desk()
+    contract(desk)
+    again = desk.record("contract-change", b'{"type": "contract.created", "id": "k2", "customer_id": "acme", '
+                        b'"contract_id": "c", "time": "2026-03-16T12:00:00Z"}')  # fmt: skip
+
+    assert [code for code, _ in letters(desk.fold(again, again))] == ["already_exists", "already_exists"]
+    assert contract(desk) == []
+
+
+def test_a_broken_law_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise LawBroken("L14", "a sum is off")
+
+    desk = Desk()
+    contract(desk)
+    monkeypatch.setattr("ledger.ledger.Ledger.fold", broken)
+
+    with pytest.raises(LawBroken):
+        burn(desk, "b1", "1", "2026-03-16T12:00:00Z")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whoever_goes_on_after_a_restart_says_the_same(seed: int) -> None:
+    steady, restarted = History(seed), History(seed)
+
+    said = steady.play(restarts=False)
+
+    assert restarted.play(restarts=True) == said
+    assert restarted.desk.rows.tables == steady.desk.rows.tables
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_was_said_last_of_a_subscription_and_of_a_pool_is_true_and_no_id_comes_twice(seed: int) -> None:
+    history = History(seed)
+    said = snapshots(history.play(restarts=True))
+    ledger = Ledger(Overlay(history.desk.rows), **HISTORY)
+
+    assert max(Counter((one["snapshot_id"], one.get("part")) for one in said).values()) == 1
+    last = {
+        (one["customer_id"], one["contract_id"], one.get("subscription_id"), one.get("credit_type")): one
+        for one in said
+        if one["type"] in ("seats.changed", "seats.corrected") or "pool" in one.get("scope", {})
+    }
+    for (customer_id, contract_id, subscription_id, credit_type), one in last.items():
+        at = instant(one["as_of"]["event_time"])
+        if subscription_id is not None:
+            counts = {of.subscription_id: of for of in ledger.counts(customer_id, contract_id, at)}[subscription_id]
+            assert (one["quantity"], one["assigned"]) == (counts.total, counts.assigned)
+        else:
+            assert one["balance"] == _pool(ledger.balances(customer_id, at), contract_id, credit_type)
+
+
+def _pool(balances: Sequence[Balance], contract_id: str | None, credit_type: str | None) -> str:
+    for of in balances:
+        scope = of.scope
+        if scope.seat_id is None and scope.contract_id == contract_id and scope.credit_type == credit_type:
+            return amounts.text(of.balance)
+    return "0"
+
+
+class History:
+    """A random history, in batches that are cut the same each time."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.facts = draw_history(random.Random(seed), 25)
+        bounds = {f"SEATSTREAM_{name.upper()}": f"PT{span // HOUR}H" for name, span in HISTORY.items()}
+        self.desk = Desk(read({"SEATSTREAM_PARTITIONS": "1", "SEATSTREAM_SNAPSHOT": "P1D", **bounds}))
+
+    def play(self, *, restarts: bool) -> list[Output]:
+        records = [self.desk.record(topic(fact), write(fact), arrived_at) for fact, arrived_at in self.facts]
+        outputs: list[Output] = []
+        while records:
+            size = self.chance.randint(1, 8)
+            outputs += self.desk.fold(*records[:size])
+            del records[:size]
+            if restarts:
+                self.desk.restart()
+        return outputs
