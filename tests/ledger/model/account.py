@@ -105,7 +105,9 @@ class Account:
             for subscription in contract.subscriptions.values():
                 self.seen[contract.contract_id, subscription.definition.subscription_id] = seats.sights(subscription)
         self.carries = {contract_id: self._carries_of(contract) for contract_id, contract in known.contracts.items()}
-        self.earned = self._all_earned(until)
+        # "The slice that started last" is asked about instants of voids and adjustments, which may lie ahead.
+        asked = [void.voided_at for void in known.voids] + [fact.time for fact in known.adjustments]
+        self.earned = self._all_earned(max([until, *asked]))
         self.coming = self._granted() + self._sliced()
         for holding in self.coming:
             self._set_window(holding)

@@ -35,7 +35,8 @@ def bill(subscription: KnownSubscription, until: Instant, seen: list[Sight]) -> 
             _charge(result, subscription, "period", max(0, held - included), at, covered, (at, period_from, period_to))
             result.paid = held
         elif held > result.paid:
-            due = period_to if settings.charge_increases == "next_period" else at
+            following = next((start for start in result.period_starts if start > at), period_to)
+            due = following if settings.charge_increases == "next_period" else at
             covered = period_to - at if settings.prorate_charges else period_to - period_from
             more = max(0, held - included) - max(0, result.paid - included)
             since = max(period_from, start)
