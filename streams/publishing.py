@@ -35,7 +35,7 @@ from ledger.facts import (
 )
 from ledger.grants import Holder
 from ledger.instants import FOREVER, ORIGIN, Instant, Span
-from ledger.ledger import earliest_change, fact_type
+from ledger.ledger import earliest_change
 from ledger.outcome import Folded, Scope
 from ledger.rows import Book, Kind, Row, Rows, Scratch, after, instant_key, instant_of, text_key, text_of
 from wire.outputs import (
@@ -264,7 +264,7 @@ class Publisher:
                 self._moved(changed.scope, changed.since, fact)
             for _, _, _, kind in outcome.result["paid"]:
                 if kind != "seat":
-                    contract_id = outcome.changed[0].scope.contract_id if kind == "contract" else None
+                    contract_id = _contract_of(fact, outcome) if kind == "contract" else None
                     self._moved(self._pool(fact.customer_id, contract_id, fact.credit_type), fact.time, fact)
         elif isinstance(fact, BurnVoided):
             for changed in outcome.changed:
@@ -385,11 +385,12 @@ class Publisher:
             for _, row in self._book.scan(SAID, prefix, after(prefix))
             if row.balance is not None
         ]
-        held = [
-            balance.scope
-            for balance in history.balances(Book(self._rows), customer_id, self._clock, contract_id=contract_id)
-            if balance.scope.contract_id == contract_id
-        ]
+        if contract_id is None:
+            who = self._ask(customer_id, self._clock).who
+            held = [self._pool(customer_id, None, credit_type) for credit_type in who.credit_types]
+        else:
+            balances = history.balances(Book(self._rows), customer_id, self._clock, contract_id=contract_id)
+            held = [balance.scope for balance in balances]
         return list(dict.fromkeys([*said, *held]))
 
     # --- balances ---
@@ -684,6 +685,13 @@ class _Asked:
 _Found = tuple[ContractRow, SubscriptionRow]
 
 
+def _contract_of(fact: CreditBurn, outcome: Folded) -> str | None:
+    """The contract that a burn names, or that was looked up for it."""
+    if fact.contract_id is not None:
+        return fact.contract_id
+    return next(one.scope.contract_id for one in outcome.changed if one.scope.seat_id == fact.seat_id)
+
+
 def _nothing(scope: Scope) -> Balance:
     return Balance(scope=scope, balance=0, granted=0, overage=0, grants=())
 
@@ -719,7 +727,7 @@ def _shown(counts: Counts) -> tuple[int, int, int, int, str | None]:
 
 
 def _cause(fact: AnyFact) -> tuple[str, str]:
-    return ("credit-burn" if isinstance(fact, CreditBurn) else fact_type(fact)), fact.id
+    return ("credit-burn" if isinstance(fact, CreditBurn) else str(fact.__struct_config__.tag)), fact.id
 
 
 def _cause_of(note: _SeatsNote | None, at: Instant) -> tuple[str, str]:
