@@ -389,8 +389,7 @@ class Publisher:
             who = self._ask(customer_id, self._clock).who
             held = [self._pool(customer_id, None, credit_type) for credit_type in who.credit_types]
         else:
-            balances = history.balances(Book(self._rows), customer_id, self._clock, contract_id=contract_id)
-            held = [balance.scope for balance in balances]
+            held = [balance.scope for balance in self._ask(customer_id, self._clock).balances(contract_id)]
         return list(dict.fromkeys([*said, *held]))
 
     # --- balances ---
@@ -505,9 +504,8 @@ class Publisher:
         for contract_id, subscription_id in self._ask(customer_id, self._clock).subscriptions():
             yield from self._say_seats(customer_id, contract_id, subscription_id, at)
         cause = "time", instants.text(at)
-        book = Book(self._rows)
-        before = {balance.scope: balance for balance in history.balances(book, customer_id, at - 1)}
-        now = {balance.scope: balance for balance in history.balances(book, customer_id, at)}
+        before = {balance.scope: balance for balance in self._ask(customer_id, at - 1).balances()}
+        now = {balance.scope: balance for balance in self._ask(customer_id, at).balances()}
         for scope in dict.fromkeys([*before, *now]):
             was = before.get(scope) or _nothing(scope)
             if was != (now.get(scope) or _nothing(scope)):
@@ -624,13 +622,27 @@ class _Asked:
 
     def __init__(self, rows: Rows, customer_id: str, at: Instant) -> None:
         self._book = Book(Scratch(rows))
+        self._customer_id = customer_id
         self._at = at
         who = self._book.load(CUSTOMER, customer_key(customer_id))
         assert who is not None, "only customers of whom a fact was folded are asked about"
         self.who = who
         self._accounts: dict[str, Account] = {}
+        self._answers: dict[Scope, Balance] = {}
+
+    def balances(self, contract_id: str | None = None) -> list[Balance]:
+        """All of the customer, or of a contract."""
+        found = history.balances(self._book, self._customer_id, self._at, contract_id=contract_id)
+        self._answers.update((balance.scope, balance) for balance in found)
+        return found
 
     def balance(self, scope: Scope) -> Balance:
+        answer = self._answers.get(scope)
+        if answer is None:
+            answer = self._answers[scope] = self._answer(scope)
+        return answer
+
+    def _answer(self, scope: Scope) -> Balance:
         brief = None if scope.contract_id is None else self.who.brief(scope.contract_id)
         if scope.contract_id is not None and brief is None:
             return _nothing(scope)
