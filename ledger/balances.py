@@ -25,7 +25,7 @@ from ledger.amounts import Amount
 from ledger.contracts import ContractBrief, CustomerRow, load_contract
 from ledger.grants import Credit, Holder, Left, holder_key, holder_of
 from ledger.instants import DAY, FOREVER, ORIGIN, Instant
-from ledger.outcome import LawBroken
+from ledger.outcome import LawBroken, Scope
 from ledger.rows import Book, Kind, Row, after, instant_key, number_key, text_key
 from ledger.standing import Emit, ResetAt, Standing, Transfer, next_instant, silent
 
@@ -63,12 +63,33 @@ class Stretch(Row):
 
 
 class ScopeRow(Row):
-    """A scope's number (within its account, for keys), its newest stretch, and where its newest burn is."""
+    """A scope's number (within its account, for keys), its newest stretch, and its newest burns, a handful without a gap:
+    so that a slightly late burn knows what comes after it."""
 
     number: int
     stretch: Stretch | None = None
-    last_time: Instant = ORIGIN
-    last_id: str = ""
+    recent: list[tuple[Instant, str, Amount]] = []
+
+    def note(self, time: Instant, id: str, amount: Amount) -> Amount | None:
+        """Notes a burn. Answers the sum of the burns after it, or None if it is older than all that are noted."""
+        recent = self.recent
+        at = len(recent)
+        later = 0
+        while at and (recent[at - 1][0] > time or (recent[at - 1][0] == time and recent[at - 1][1] > id)):
+            at -= 1
+            later += recent[at][2]
+        if not at and recent:
+            return None
+        recent.insert(at, (time, id, amount))
+        if len(recent) > RECENT:
+            del recent[0]
+        return later
+
+    def unnote(self, time: Instant, id: str) -> None:
+        self.recent = [each for each in self.recent if (each[0], each[1]) != (time, id)]
+
+
+RECENT = 4
 
 
 class Shared(Row):
@@ -123,6 +144,19 @@ class Burn(NamedTuple):
     holder: bytes
 
 
+class Seat:
+    """A scope at hand while a batch is folded."""
+
+    __slots__ = ("holder", "key", "row", "row_key", "scope")
+
+    def __init__(self, holder: Holder, key: bytes, row_key: bytes, row: ScopeRow) -> None:
+        self.holder = holder
+        self.key = key
+        self.row_key = row_key
+        self.row = row
+        self.scope: Scope | None = None
+
+
 def _encode_amount(amount: Amount) -> bytes:
     return amount.to_bytes(11, "big")
 
@@ -140,7 +174,8 @@ class Account:
         self.credit_type = credit_type
         if credit_type not in customer.credit_types:
             customer.credit_types.append(credit_type)
-        self._prefix = number_key(customer.number) + customer.credit_types.index(credit_type).to_bytes(2, "big")
+        self.number = customer.credit_types.index(credit_type)
+        self._prefix = number_key(customer.number) + self.number.to_bytes(2, "big")
         self._group_key = b"X" + self._prefix
         self.look_again()
         group = book.load(GROUP, self._group_key)
@@ -154,6 +189,9 @@ class Account:
         self._reached: tuple[Instant, str] | None = None
         #: While a debtor is played again: how far its debts have to be paid anew at the least.
         self._through = ORIGIN
+        self._seats: dict[tuple[int, str, str | None], Seat] = {}
+        self._era = -1
+        self._era_prefix = b""
 
     def look_again(self) -> None:
         """The customer has another contract."""
@@ -424,14 +462,128 @@ class Account:
             group.last = max(group.last, time)
             self._save_group()
         stretch, group_stretch, paid = self._apply(key, holder, row, Burn(time, id, amount, key))
-        newest = (time, id) > (row.last_time, row.last_id)
-        if newest:
-            row.last_time, row.last_id = time, id
+        newest = row.note(time, id, amount) == 0
         if not (self._settled(group_stretch) and self._last_of(row, stretch, group_stretch)):
             self._ripple(group_stretch, {key: stretch.start})
         elif newest:
             return paid
         return self.paid_by(Burn(time, id, amount, key), holder)
+
+    def burn_quickly(
+        self, brief: ContractBrief, seat_id: str | None, seat_group_key: str, time: Instant, id: str, amount: Amount
+    ) -> tuple["Seat", list[tuple[str, Amount]]] | None:
+        """What `burn` does, for the usual burn: one that falls into the newest stretches, behind every point at which a
+        shared grant ran dry, and is paid without making one run dry. None, and nothing done, for any other."""
+        seat = self._seats.get((brief.number, seat_group_key, seat_id))
+        if seat is None:
+            seat = self._find_seat(brief, seat_id, seat_group_key)
+            if seat is None:
+                return None
+        row = seat.row
+        stretch = row.stretch
+        group = self.group.stretch
+        if (
+            stretch is None
+            or time < stretch.start
+            or time >= stretch.until
+            or time >= group.until
+            or stretch.group_start != group.start
+            or stretch.revision != brief.revision
+            or not stretch.inside
+        ):
+            return None
+        shared = group.shared
+        contract = brief.number
+        tail = 0
+        for grant in shared:
+            if not grant.contract or grant.contract == contract:
+                dry = grant.dry
+                if dry is None:
+                    break
+                if dry[0] > time or (dry[0] == time and dry[1] >= id):
+                    return None
+            tail += 1
+        recent = row.recent
+        later = 0
+        if recent and (recent[-1][0] > time or (recent[-1][0] == time and recent[-1][1] > id)):
+            if (recent[0][0], recent[0][1]) > (time, id):
+                return None
+            later = sum([each[2] for each in recent if (each[0], each[1]) > (time, id)])
+        # The part that the burn goes to was `had`, and the burn is the amount from `low` to `high` of what it will be.
+        parts = stretch.parts
+        own = stretch.own
+        had = 0
+        taken: list[Amount] | None = None
+        if parts:
+            if parts[-1].tail > tail:
+                return None
+            if parts[-1].tail == tail:
+                had = parts[-1].amount
+                if len(parts) > 1:
+                    taken = draws(own, parts[:-1])[0]
+            else:
+                taken = draws(own, parts)[0]
+        has = had + amount
+        high = has - later
+        low = high - amount
+        paid: list[tuple[str, Amount]] = []
+        reach = 0
+        for i, mine in enumerate(own):
+            if mine.place > tail:
+                break
+            before = reach
+            reach += mine.left if taken is None else mine.left - taken[i]
+            take = (high if high < reach else reach) - (low if low > before else before)
+            if take > 0:
+                paid.append((mine.name, take))
+            if has <= reach:
+                break
+        beyond = has - (had if had > reach else reach)
+        if beyond > 0:
+            if tail < len(shared):
+                grant = shared[tail]
+                if grant.drawn + beyond > grant.left:
+                    return None
+                grant.drawn += beyond
+            take = high - (low if low > reach else reach)
+            if take > 0:
+                paid.append((shared[tail].name if tail < len(shared) else "", take))
+        if parts and parts[-1].tail == tail:
+            parts[-1].amount = has
+        else:
+            parts.append(Part(tail, amount))
+        row.note(time, id, amount)
+        group_row = self.group
+        if time > group_row.last:
+            group_row.last = time
+        if time < group_row.first:
+            group_row.first = time
+        era = time // ERA
+        if era != self._era:
+            self._era = era
+            self._era_prefix = (era + _ERA_BIAS).to_bytes(4, "big") + self._prefix
+        place = (time + (1 << 63)).to_bytes(8, "big") + id.encode()
+        put = self.book.rows.put
+        as_bytes = amount.to_bytes(11, "big")
+        put("trail", b"b" + self._era_prefix + row.number.to_bytes(4, "big") + place, as_bytes)
+        put("trail", b"x" + self._era_prefix + place, as_bytes + seat.key)
+        save = self.book.save
+        save(SCOPE, seat.row_key, row)
+        save(GROUP, self._group_key, group_row)
+        if brief.carry and tail == len(shared) and beyond > 0:
+            self._note_debt(seat.key, seat.holder, stretch, group)
+        return seat, paid
+
+    def _find_seat(self, brief: ContractBrief, seat_id: str | None, seat_group_key: str) -> "Seat | None":
+        if seat_id is not None and seat_group_key not in self.customer.seat_group_keys:
+            return None
+        holder = Holder(brief.number) if seat_id is None else Holder(brief.number, seat_id, seat_group_key)
+        key = holder_key(self.customer, holder)
+        row = self.book.load(SCOPE, self.scope_key(key))
+        if row is None:
+            return None
+        seat = self._seats[brief.number, seat_group_key, seat_id] = Seat(holder, key, self.scope_key(key), row)
+        return seat
 
     def unburn(self, burn: Burn) -> None:
         """Takes a burn back: it counts as if it had never been (L4)."""
@@ -441,6 +593,8 @@ class Account:
         group_stretch = self.group_at(burn.time)
         assert stretch is not None
         self._place(stretch, group_stretch, holder, burn, -1)
+        row.unnote(burn.time, burn.id)
+        self._save_scope(burn.holder, row)
         rows = self.book.rows
         rows.delete("trail", self._burn_key(row.number, burn.time, burn.id))
         rows.delete("trail", self._index_key(burn.time, burn.id))

@@ -6,6 +6,7 @@ start for 100,000 seats writes nothing. A `Credit` is either, ready to be played
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from ledger import seats
@@ -210,6 +211,7 @@ def name_of(kind: str, contract: int, grant_id: str, slice: int | None, origin: 
     return f"{kind}/{contract}/{'' if slice is None else slice}/{len(origin)}/{origin}{grant_id}"
 
 
+@lru_cache(maxsize=65_536)
 def parts_of(name: str) -> tuple[str, int, str, int | None, str]:
     """kind, contract, grant_id, slice and origin of a credit's name."""
     kind, contract, slice, length, rest = name.split("/", 4)
@@ -254,7 +256,7 @@ def explicit(book: Book, customer: CustomerRow, holder: Holder, credit_type: str
         credit.adjustments = _meant(row.adjustments, holder)
         void = max(_meant(row.voids, holder), key=_by_time, default=None)
         if void is not None:
-            credit.cut(void.voided_at, "voided", ("credits.voided", void.id))
+            credit.cut(void.voided_at, "voided", ("contract-change", void.id))
         if credit.start < credit.end and credit.end > low:
             yield credit
 
@@ -417,7 +419,7 @@ def _edit(credit: Credit, recurring: RecurringRow, edits: EditsRow, last_started
     ]
     void = max(voids, key=_by_time, default=None)
     if void is not None:
-        credit.cut(void.voided_at, "voided", ("credits.voided", void.id))
+        credit.cut(void.voided_at, "voided", ("contract-change", void.id))
     credit.adjustments = sorted(
         (
             adjustment
@@ -600,7 +602,7 @@ def handed_on(credit: Credit, giver: str, at: Instant, order: int, edit_id: str,
     brought = Credit(
         kind=SEAT, contract=credit.contract, grant_id=credit.grant_id, slice=credit.slice, origin=origin,
         rank=(*credit.rank[:7], origin, credit.rank[8]),
-        start=at, end=credit.natural_end, amount=left.amount, cause_type="seat.changed", cause_id=edit_id,
+        start=at, end=credit.natural_end, amount=left.amount, cause_type="seat-change", cause_id=edit_id,
     )  # fmt: skip
     brought.granted = left.granted
     brought.set_amount = credit.set_amount
@@ -621,7 +623,7 @@ def edit_handed_on(book: Book, customer: CustomerRow, credit: Credit, holder: Ho
         assert row is not None
         void = max((void for void in _meant(row.voids, holder) if void.voided_at > credit.start), key=_by_time, default=None)
         if void is not None:
-            credit.cut(void.voided_at, "voided", ("credits.voided", void.id))
+            credit.cut(void.voided_at, "voided", ("contract-change", void.id))
         credit.adjustments = [edit for edit in _meant(row.adjustments, holder) if edit.time >= credit.start]
         return
     contract = load_contract(book, customer.number, holder.contract)

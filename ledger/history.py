@@ -254,7 +254,7 @@ def attributions(account: Account, group_stretch: GroupStretch, until: Instant) 
 # --- entries ---------------------------------------------------------------------------------------------------------
 
 _STEP = {
-    "expired": 1, "voided": 1, "debt_forgiven": 2, "forfeited": 3, "lifted": 3, "moved_out": 4, "moved_in": 5, "granted": 6, "restored": 6,
+    "expired": 1, "voided": 1, "debt_forgiven": 2, "forfeited": 2, "lifted": 2, "recurred": 3, "moved_out": 4, "moved_in": 5, "granted": 6, "restored": 6,
     "adjusted": 7, "lapsed": 8, "debt_paid": 9, "burned": 10, "overage": 11,
 }  # fmt: skip
 
@@ -287,7 +287,7 @@ class _Teller:
         if name is not None:
             _, _, grant_id, slice, _ = parts_of(name)
         scope = scope_of(self.customer_id, self.account.customer, holder, self.account.credit_type)
-        if cause_type == "credits.adjusted":
+        if type in ("adjusted", "lapsed"):
             self.adjusted.add(cause_id)
         self.told.append(
             Entry(
@@ -324,9 +324,15 @@ def entries(book: Book, customer_id: str, until: Instant) -> list[Entry]:
 def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, int]:
     scope = entry.scope
     return (
-        entry.time, _STEP[entry.type], entry.cause_id if entry.type in ("burned", "overage") else "", scope.credit_type,
+        entry.time, _step(entry), entry.cause_id if entry.type in ("burned", "overage") else "", scope.credit_type,
         scope.contract_id or "", scope.seat_id or "", entry.grant_id or "", entry.cause_id, -1 if entry.slice is None else entry.slice,
     )  # fmt: skip
+
+
+def _step(entry: Entry) -> int:
+    """L13's order: what a reset set stands before what recurred at that instant."""
+    recurred = entry.type in ("lifted", "forfeited") and entry.cause_id in ("", entry.grant_id)
+    return _STEP["recurred" if recurred else entry.type]
 
 
 def _tell_account(account: Account, teller: _Teller) -> None:
@@ -374,7 +380,7 @@ def _tell_lapses(account: Account, teller: _Teller) -> None:
             if adjustment.seat_id is not None:
                 holder = Holder(holder.contract, adjustment.seat_id, holder.seat_group_key or SEAT_ID)
             name = grants.name_of(grants.kind_of(holder), holder.contract, grant_id, adjustment.slice, "")
-            teller.tell(adjustment.time, "lapsed", 0, adjustment.amount, holder, name, "credits.adjusted", adjustment.id)
+            teller.tell(adjustment.time, "lapsed", 0, adjustment.amount, holder, name, "contract-change", adjustment.id)
 
 
 def _tell_burn(account: Account, teller: _Teller, burn: Burn, paid: list[tuple[str, Amount]]) -> None:

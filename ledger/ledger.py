@@ -157,21 +157,84 @@ class Ledger:
         self.wait_customer = wait_customer
         self.wait_partition = wait_partition
         self._settled: list[tuple[AnyFact, Outcome]] = []
-        self._accounts: dict[tuple[int, str], Account] = {}
+        self._accounts: dict[int, dict[str, Account]] = {}
+        self._customers: dict[str, CustomerRow] = {}
+        self._prefixes: dict[int, tuple[bytes, ...]] = {}
 
     def flush(self) -> None:
         """Writes what was folded, and forgets what was read: the end of a batch."""
         self.book.close()
         self._accounts.clear()
+        self._customers.clear()
+        self._prefixes.clear()
 
     # --- folding ---
 
     def fold(self, fact: AnyFact, arrived_at: Instant) -> Outcome:
         """The outcome of a fact that arrived at `arrived_at`. What had waited for it is in `settled`."""
         self._settled = []
+        if type(fact) is CreditBurn:
+            quickly = self._burn_quickly(fact, arrived_at)
+            if quickly is not None:
+                return quickly
         outcome, woken = self._fold_one(fact, arrived_at)
         self._wake(fact.customer_id, woken)
         return outcome
+
+    def _burn_quickly(self, fact: CreditBurn, arrived_at: Instant) -> Folded | None:
+        """The usual burn: new, in time, of a contract that is known, in the newest stretch of its account. None, and nothing
+        done, for any other."""
+        load = self.book.load
+        who = self._customers.get(fact.customer_id)
+        if who is None:
+            who = load(CUSTOMER, customer_key(fact.customer_id))
+            if who is None:
+                return None
+            self._customers[fact.customer_id] = who
+        time = fact.time
+        if who.waiting or time < arrived_at - self.lateness or time > arrived_at + self.ahead:
+            return None
+        contracts = who.contracts
+        if fact.contract_id is None:
+            if len(contracts) != 1 or not contracts[0].starting_at <= time < contracts[0].ending_before:
+                return None
+            brief = contracts[0]
+        else:
+            for brief in contracts:
+                if brief.contract_id == fact.contract_id:
+                    break
+            else:
+                return None
+        account = self._accounts.get(who.number, {}).get(fact.credit_type)
+        if account is None:
+            if fact.credit_type not in who.credit_types:
+                return None
+            account = self._account(who, fact.credit_type)
+        id = fact.id
+        ending = who.number.to_bytes(4, "big") + b"b" + id.encode()
+        generation = arrived_at // self.lateness
+        prefixes = self._prefixes.get(generation)
+        if prefixes is None:
+            prefixes = self._prefixes[generation] = tuple(b"i" + (each + (1 << 31)).to_bytes(4, "big") for each in (generation, generation - 1, generation + 1))
+        if load(KNOWN, prefixes[0] + ending) is not None or load(KNOWN, prefixes[1] + ending) is not None:
+            return None
+        latest = time if time > arrived_at else arrived_at
+        later = latest // self.lateness > generation
+        if (later or (arrived_at + self.ahead) // self.lateness > generation) and load(KNOWN, prefixes[2] + ending) is not None:
+            return None
+        burned = account.burn_quickly(brief, fact.seat_id, fact.seat_group_key, time, id, fact.amount)
+        if burned is None:
+            return None
+        seat, paid = burned
+        if time > who.folded_until:
+            who.folded_until = time
+            self.book.save(CUSTOMER, customer_key(fact.customer_id), who)
+        known = KnownRow(crc32(_digest_of(fact)), latest + self.lateness, paid, seat.key, account.number, time, fact.amount)
+        self.book.save(KNOWN, (prefixes[2] if later else prefixes[0]) + ending, known)
+        scope = seat.scope
+        if scope is None:
+            scope = seat.scope = scope_of(fact.customer_id, who, seat.holder, fact.credit_type)
+        return Folded(result=burn_result(paid), changed=(Changed(scope=scope, since=time),))
 
     def settled(self) -> list[tuple[AnyFact, Outcome]]:
         """The waiting facts that the last `fold` took up, in order, with their outcomes."""
@@ -439,10 +502,11 @@ class Ledger:
     # --- accounts ---
 
     def _account(self, who: CustomerRow, credit_type: str) -> Account:
-        account = self._accounts.get((who.number, credit_type))
+        accounts = self._accounts.setdefault(who.number, {})
+        account = accounts.get(credit_type)
         if account is None:
             who.credit_type(credit_type)
-            account = self._accounts[who.number, credit_type] = Account(self.book, who, credit_type)
+            account = accounts[credit_type] = Account(self.book, who, credit_type)
         elif len(account.briefs) != len(who.contracts):
             account.look_again()
         return account
@@ -450,8 +514,8 @@ class Ledger:
     def _changed(self, customer_id: str, who: CustomerRow) -> tuple[Changed, ...]:
         """The scopes that the last fact changed, and from when on."""
         changed = []
-        for (number, credit_type), account in self._accounts.items():
-            if number == who.number and account.touched:
+        for credit_type, account in self._accounts.get(who.number, {}).items():
+            if account.touched:
                 for key, since in sorted(account.touched.items()):
                     changed.append(Changed(scope=scope_of(customer_id, who, holder_of(who, key), credit_type), since=since))
                 account.touched.clear()
@@ -643,7 +707,7 @@ class Ledger:
         self._save_customer(who, fact.customer_id)
         self.book.save(ENTITY, key, EntityRow())
         contract.recurring.append(
-            RecurringRow(who.number_one(), recurring, fact.time, fact.id, fact_type(fact), said(fact.time, fact.id, recurring.ending_before))
+            RecurringRow(who.number_one(), recurring, fact.time, fact.id, topic(fact), said(fact.time, fact.id, recurring.ending_before))
         )
 
     def _change_recurring(self, who: CustomerRow, contract: ContractRow, fact: RecurringCreditUpdated | RecurringCreditEnded) -> None:
@@ -687,7 +751,7 @@ class Ledger:
         self._save_customer(who, fact.customer_id)
         of = holder_key(who, holder)
         self.book.save(ENTITY, key, EntityRow(of, grant.expires_at))
-        self.book.save(GRANT, grant_key(who.number, of, grant.expires_at, grant.grant_id), GrantRow(grant, fact.time, fact.id, fact_type(fact)))
+        self.book.save(GRANT, grant_key(who.number, of, grant.expires_at, grant.grant_id), GrantRow(grant, fact.time, fact.id, topic(fact)))
         return holder
 
     def _edit_grant(self, who: CustomerRow, contract: ContractRow | None, fact: CreditsVoided | CreditsAdjusted) -> None:
@@ -870,10 +934,6 @@ class Ledger:
         return history.next_due(self.book, customer_id, after)
 
 
-def fact_type(fact: AnyFact) -> str:
-    return str(type(fact).__struct_config__.tag)
-
-
 def scope_of(customer_id: str, who: CustomerRow, holder: Holder, credit_type: str) -> Scope:
     contract_id = next((brief.contract_id for brief in who.contracts if brief.number == holder.contract), None)
     if holder.seat_id is None:
@@ -884,14 +944,14 @@ def scope_of(customer_id: str, who: CustomerRow, holder: Holder, credit_type: st
 
 def burn_result(paid: list[tuple[str, Amount]]) -> dict[str, Any]:
     """What each grant paid of a burn, and the overage."""
-    rows = []
+    rows: list[list[Any]] = []
     overage = 0
     for name, amount in paid:
-        if not name:
+        if name:
+            kind, _, grant_id, slice, _ = parts_of(name)
+            rows.append([grant_id, slice, amount, kind])
+        else:
             overage = amount
-            continue
-        kind, _, grant_id, slice, _ = parts_of(name)
-        rows.append([grant_id, slice, amount, kind])
     return {"paid": rows, "overage": overage}
 
 

@@ -96,7 +96,7 @@ class Book:
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
         self._held: dict[bytes, Any] = {}
-        self._saved: dict[Kind[Any], set[bytes]] = {}
+        self._saved: dict[Kind[Any], dict[bytes, None]] = {}
 
     def load(self, kind: Kind[R], key: bytes) -> R | None:
         """The row of this key (its tag included), or None."""
@@ -113,13 +113,13 @@ class Book:
         """`row` is what this key holds from now on; it may still be changed in place until `flush`."""
         self._held[key] = row
         try:
-            self._saved[kind].add(key)
+            self._saved[kind][key] = None
         except KeyError:
-            self._saved[kind] = {key}
+            self._saved[kind] = {key: None}
 
     def drop(self, kind: Kind[R], key: bytes) -> None:
         self._held[key] = None
-        self._saved.setdefault(kind, set()).add(key)
+        self._saved.setdefault(kind, {})[key] = None
 
     def scan(self, kind: Kind[R], start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, R]]:
         """The rows of a kind with `start <= key < end`, in key order or in the opposite one, as they were when the scan began."""
@@ -148,8 +148,7 @@ class Book:
         if not keys:
             return
         held, put, table = self._held, self.rows.put, kind.table
-        # In key order, so that a replay writes the same rows in the same order.
-        for key in sorted(keys):
+        for key in keys:
             row = held[key]
             if row is None:
                 self.rows.delete(table, key)

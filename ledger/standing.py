@@ -112,7 +112,7 @@ class Standing:
                 for gap in credit.gaps:
                     if gap.start == at:
                         gone = left.pop(name)
-                        emit(at, "voided", -gone.amount, 0, credit, "seat.changed", gap.cause_id)
+                        emit(at, "voided", -gone.amount, 0, credit, "seat-change", gap.cause_id)
                         if gap.end != FOREVER:
                             self.frozen[name] = gone
         # 2: reset
@@ -138,11 +138,11 @@ class Standing:
             if transfer.time == at:
                 if transfer.amount is None:
                     if self.over:
-                        emit(at, "moved_out", 0, -self.over, None, "seat.changed", transfer.id)
+                        emit(at, "moved_out", 0, -self.over, None, "seat-change", transfer.id)
                     self.over = 0
                 elif transfer.amount:
                     self.over += transfer.amount
-                    emit(at, "moved_in", 0, transfer.amount, None, "seat.changed", transfer.id)
+                    emit(at, "moved_in", 0, transfer.amount, None, "seat-change", transfer.id)
         for credit in credits:
             if credit.start == at < credit.end:
                 left[credit.name] = Left(credit.amount, credit.granted)
@@ -150,24 +150,24 @@ class Standing:
             for gap in credit.gaps:
                 if gap.end == at and (back := self.frozen.pop(credit.name, None)) is not None:
                     left[credit.name] = back
-                    emit(at, "restored", back.amount, 0, credit, "seat.changed", gap.cause_id)
+                    emit(at, "restored", back.amount, 0, credit, "seat-change", gap.cause_id)
             for time, amount, cause_id in credit.rises:
                 if time == at and (has := left.get(credit.name)) is not None:
                     has.amount += amount
                     has.granted += amount
-                    emit(at, "granted", amount, 0, credit, "seat.changed", cause_id)
+                    emit(at, "granted", amount, 0, credit, "seat-change", cause_id)
         due = [(adjustment, credit) for credit in credits for adjustment in credit.adjustments if adjustment.time == at]
         for adjustment, credit in sorted(due, key=lambda pair: pair[0].id):
             now = left.get(credit.name)
             if now is None:
-                emit(at, "lapsed", 0, adjustment.amount, credit, "credits.adjusted", adjustment.id)
+                emit(at, "lapsed", 0, adjustment.amount, credit, "contract-change", adjustment.id)
                 continue
             effective = max(adjustment.amount, -now.amount)
             now.amount += effective
             now.granted += effective
-            emit(at, "adjusted", effective, 0, credit, "credits.adjusted", adjustment.id)
+            emit(at, "adjusted", effective, 0, credit, "contract-change", adjustment.id)
             if effective != adjustment.amount:
-                emit(at, "lapsed", 0, adjustment.amount - effective, credit, "credits.adjusted", adjustment.id)
+                emit(at, "lapsed", 0, adjustment.amount - effective, credit, "contract-change", adjustment.id)
         # 5: carried debts are paid
         if until_step == 5 and self.carry and self.over:
             for credit in sorted(credits, key=lambda credit: credit.rank):
@@ -195,10 +195,10 @@ class Standing:
                 keep = max(has.amount, credit.rollover.min)
                 if credit.rollover.max is not None:
                     keep = min(keep, credit.rollover.max)
-            self._set(credit, has, at, keep, emit, "period.reset", reset.id)
+            self._set(credit, has, at, keep, emit, "contract-change", reset.id)
         if self.over and not (self.carry and reset.preserve_overage):
             if self.carry:
-                emit(at, "debt_forgiven", 0, -self.over, None, "period.reset", reset.id)
+                emit(at, "debt_forgiven", 0, -self.over, None, "contract-change", reset.id)
             self.over = 0
 
     def _set(self, credit: Credit, has: Left, at: Instant, amount: Amount, emit: Emit, cause_type: str, cause_id: str) -> None:
