@@ -1,6 +1,8 @@
 """Burns per second through Kafka: the engine, and a plain Faust agent with the same fold, in one sitting.
 
-    python -m bench.stream [--events 300000] [--plain-events 20000] [--broker host:port]
+    python -m bench.stream [--events 300000] [--plain-events 20000] [--only engine,plain] [--broker host:port]
+
+First with a fold that only sums, which shows the engine alone, then with the full ledger (bench/stream_ledger.py).
 
 Both read the same topic from its beginning, in a process of their own, with RocksDB and a changelog. Only the engine is
 exactly once: outputs, rows and offsets in one transaction for each chunk. The plain agent is at least once.
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,12 @@ import orjson
 
 CUSTOMERS, SEATS, LINE = 2_000, 5, 50
 PARTITIONS = 4
+NAMES = {
+    "engine": "engine alone, exactly once",
+    "plain": "plain Faust agent, at least once",
+    "ledger": "full ledger, exactly once",
+    "plain-ledger": "plain Faust agent, same ledger",
+}
 
 
 def main() -> int:
@@ -33,26 +41,44 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=300_000, help="for the engine")
     parser.add_argument("--plain-events", type=int, default=20_000, help="for the plain agent, which is slower")
     parser.add_argument("--broker", help="host:port of a Kafka; without it, one is started")
-    parser.add_argument("--run", choices=("engine", "plain"), help=argparse.SUPPRESS)
+    parser.add_argument("--ledger-events", type=int, default=60_000, help="for the full ledger")
+    parser.add_argument("--plain-ledger-events", type=int, default=8_000, help="for a plain agent with it")
+    parser.add_argument("--only", type=lambda text: text.split(","), help=f"some of {', '.join(NAMES)}")
+    parser.add_argument("--run", choices=NAMES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.run:
-        return run_engine() if args.run == "engine" else run_plain()
+        return _run(args.run)
+    sizes = dict(
+        zip(NAMES, (args.events, args.plain_events, args.ledger_events, args.plain_ledger_events), strict=True)
+    )
     with _broker(args.broker) as broker, tempfile.TemporaryDirectory() as directory:
-        sizes = {"engine": args.events, "plain": args.plain_events}
-        found = {name: _measure(name, size, broker, Path(directory)) for name, size in sizes.items()}
+        found = {
+            name: _measure(name, size, broker, Path(directory))
+            for name, size in sizes.items()
+            if name in (args.only or NAMES)
+        }
     print(table(found))
     return 0
 
 
+def _run(name: str) -> int:
+    if name.endswith("ledger"):
+        from bench import stream_ledger  # noqa: PLC0415
+
+        return run_engine(stream_ledger.fold_of) if name == "ledger" else stream_ledger.run_plain(Meter())
+    return run_engine(sum_of) if name == "engine" else run_plain()
+
+
 def table(found: dict[str, dict[str, float]]) -> str:
     lines = [f"{'variant':<36}{'events/s':>10}{'CPU us/event':>14}{'RSS MB':>8}{'commit p50':>12}{'p99 ms':>8}"]
-    names = {"engine": "engine, exactly once", "plain": "plain Faust agent, at least once"}
     for name, of in found.items():
         commits = f"{of['p50_ms']:>12.1f}{of['p99_ms']:>8.1f}" if "p50_ms" in of else ""
-        lines.append(f"{names[name]:<36}{of['per_s']:>10,.0f}{of['cpu_us']:>14.1f}{of['rss_mb']:>8.0f}{commits}")
-    return "\n".join(
-        [*lines, f"the engine does {found['engine']['per_s'] / found['plain']['per_s']:.1f} times as much"]
-    )
+        lines.append(f"{NAMES[name]:<36}{of['per_s']:>10,.0f}{of['cpu_us']:>14.1f}{of['rss_mb']:>8.0f}{commits}")
+    for name, plain in (("engine", "plain"), ("ledger", "plain-ledger")):
+        if name in found and plain in found:
+            times = found[name]["per_s"] / found[plain]["per_s"]
+            lines.append(f"{NAMES[name].partition(',')[0]}: {times:.1f} times as much as the plain agent")
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager
@@ -76,7 +102,12 @@ def _measure(name: str, events: int, broker: str, directory: Path) -> dict[str, 
         "BENCH_EVENTS": str(events),
     }
     print(f"{name}: publishing {events:,} burns", file=sys.stderr)
-    asyncio.run(_publish(environment, events))
+    if name.endswith("ledger"):
+        from bench import stream_ledger  # noqa: PLC0415
+
+        asyncio.run(stream_ledger.publish(environment, events))
+    else:
+        asyncio.run(_publish(environment, events))
     print(f"{name}: folding them", file=sys.stderr)
     done = subprocess.run(
         [sys.executable, "-m", "bench.stream", "--run", name],
@@ -125,6 +156,15 @@ class Meter:
         if self._begun is None:
             self._begun, self._cpu = time.perf_counter(), time.process_time()
 
+    @contextlib.contextmanager
+    def left_out(self) -> Iterator[None]:
+        """What is done in here is not measured; nothing else may run meanwhile."""
+        begun, cpu = time.perf_counter(), time.process_time()
+        yield
+        if self._begun is not None:
+            self._begun += time.perf_counter() - begun
+            self._cpu += time.process_time() - cpu
+
     def report(self, **more: float) -> None:
         assert self._begun is not None
         took_s, cpu_s = time.perf_counter() - self._begun, time.process_time() - self._cpu
@@ -142,13 +182,31 @@ class Meter:
 # --- the engine ------------------------------------------------------------------------------------------------------
 
 
-def run_engine() -> int:
-    from streams import app as engine  # noqa: PLC0415
+def sum_of(settings: Any, topics: Any, meter: Meter) -> Any:
+    """A fold that only sums: what is measured is the engine."""
     from streams.fold import Output, Record  # noqa: PLC0415
+    from tables.overlay import Overlay  # noqa: PLC0415
+
+    def fold(partition: int, records: Sequence[Record], rows: Overlay) -> Iterator[Output]:
+        meter.begin()
+        for record in records:
+            burn = orjson.loads(record.value or b"")
+            key = f"{burn['customer_id']}|{burn['seat_id']}".encode()
+            old = int(rows.get("state", key) or 0)
+            new = old + int(burn["amount"])
+            rows.put("state", key, b"%d" % new)
+            if old < LINE <= new:
+                yield Output("threshold-alert", record.key, orjson.dumps({"key": key.decode(), "id": burn["id"]}))
+        meter.folded += len(records)
+
+    return fold
+
+
+def run_engine(fold_of: Callable[[Any, Any, Meter], Any]) -> int:
+    from streams import app as engine  # noqa: PLC0415
     from streams.settings import Settings  # noqa: PLC0415
     from streams.transactions import Writer  # noqa: PLC0415
     from streams.worker import work  # noqa: PLC0415
-    from tables.overlay import Overlay  # noqa: PLC0415
     from wire.topics import Topics  # noqa: PLC0415
 
     meter = Meter()
@@ -163,25 +221,13 @@ def run_engine() -> int:
 
     Writer.commit = timed  # type: ignore[method-assign, assignment]
 
-    def fold(partition: int, records: Sequence[Record], rows: Overlay) -> Iterator[Output]:
-        meter.begin()
-        for record in records:
-            burn = orjson.loads(record.value or b"")
-            key = f"{burn['customer_id']}|{burn['seat_id']}".encode()
-            old = int(rows.get("state", key) or 0)
-            new = old + int(burn["amount"])
-            rows.put("state", key, b"%d" % new)
-            if old < LINE <= new:
-                yield Output("threshold-alert", record.key, orjson.dumps({"key": key.decode(), "id": burn["id"]}))
-        meter.folded += len(records)
-
     def committed(partition: int, cursor: Any) -> None:
         if meter.folded >= meter.events:
             commits.sort()
             meter.report(p50_ms=commits[len(commits) // 2], p99_ms=commits[int(len(commits) * 0.99)])
 
     def build(settings: Settings, topics: Topics) -> engine.App:
-        app = engine.create(settings, topics, fold, web=False)
+        app = engine.create(settings, topics, fold_of(settings, topics, meter), web=False)
         app.hands.on_committed.append(committed)
         return app
 
