@@ -505,10 +505,10 @@ class Account:
             tail += 1
         recent = row.recent
         later = 0
+        older = False
         if recent and (recent[-1][0] > time or (recent[-1][0] == time and recent[-1][1] > id)):
-            if (recent[0][0], recent[0][1]) > (time, id):
-                return None
-            later = sum([each[2] for each in recent if (each[0], each[1]) > (time, id)])
+            older = (recent[0][0], recent[0][1]) > (time, id)
+            later = 0 if older else sum([each[2] for each in recent if (each[0], each[1]) > (time, id)])
         # The part that the burn goes to was `had`, and the burn is the amount from `low` to `high` of what it will be.
         parts = stretch.parts
         own = stretch.own
@@ -533,6 +533,8 @@ class Account:
                 break
             before = reach
             reach += mine.left if taken is None else mine.left - taken[i]
+            if older and reach and (before or reach < has):
+                return None  # who paid it depends on how much came after it, and that is not at hand
             take = (high if high < reach else reach) - (low if low > before else before)
             if take > 0:
                 paid.append((mine.name, take))
@@ -1350,12 +1352,44 @@ class Account:
         assert stretch is not None
         # What came before it is what is there less what comes after: late burns are rarely very late.
         parts = [Part(part.tail, part.amount) for part in stretch.parts]
+        alone = self._alone(stretch, group_stretch, holder, wanted)
+        if alone is not None:
+            return alone
         following = self.stretch_after(row, stretch.start)
-        for time, id, amount in self.burns_of(row.number, wanted.time, FOREVER if following is None else following.start):
-            if (time, id) >= (wanted.time, wanted.id):
-                for tail, portion in self._portions(stretch, group_stretch, holder.contract, Burn(time, id, amount, wanted.holder)):
-                    _add(parts, tail, -portion)
+        end = FOREVER if following is None else following.start
+        before: list[Part] = []
+        earlier = self.burns_of(row.number, stretch.start, wanted.time + 1)
+        later = self.burns_of(row.number, wanted.time, end)
+        # From both ends at once: a late burn is near one of them.
+        while True:
+            one = next(earlier, None)
+            if one is None or (one[0], one[1]) >= (wanted.time, wanted.id):
+                return self.attribute(stretch, group_stretch, holder, wanted, before)
+            for tail, portion in self._portions(stretch, group_stretch, holder.contract, Burn(*one, wanted.holder)):
+                _add(before, tail, portion)
+            other = next(later, None)
+            while other is not None and (other[0], other[1]) < (wanted.time, wanted.id):
+                other = next(later, None)
+            if other is None:
+                break
+            for tail, portion in self._portions(stretch, group_stretch, holder.contract, Burn(*other, wanted.holder)):
+                _add(parts, tail, -portion)
         return self.attribute(stretch, group_stretch, holder, wanted, parts)
+
+    def _alone(self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn) -> list[tuple[str, Amount]] | None:
+        """Who paid a burn, where one grant pays all that its part holds, so that it does not matter what came before it."""
+        portions = self._portions(stretch, group_stretch, holder.contract, burn)
+        if len(portions) != 1:
+            return None
+        tail = portions[0][0]
+        earlier = [part for part in stretch.parts if part.tail < tail]
+        taken, _ = draws(stretch.own, earlier)
+        has = sum(part.amount for part in stretch.parts if part.tail == tail)
+        for own, took in zip(stretch.own, taken, strict=True):
+            if own.place <= tail and own.left > took:
+                return [(own.name, burn.amount)] if own.left - took >= has else None
+        shared = group_stretch.shared
+        return [(shared[tail].name if tail < len(shared) else "", burn.amount)]
 
     def attribute(self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, parts: list[Part]) -> list[tuple[str, Amount]]:
         """Who paid a burn, given the parts of the burns before it in its stretch; adds it to them."""

@@ -92,22 +92,21 @@ def holders_of(account: Account, at: Instant, contract_id: str | None, seat_id: 
             seen.add(Holder(number))
         if not number:
             continue
+        if seat_id is not None:
+            seen |= {Holder(number, seat_id, seat_group_key) for seat_group_key in who.seat_group_keys}
+            continue
         contract = load_contract(book, who.number, number)
         for subscription in contract.subscriptions:
-            if seat_id is not None:
-                who.group_key(subscription.seat_group_key)
-                seen.add(Holder(number, seat_id, subscription.seat_group_key))
-            else:
-                for each in _everyone(book, who.number, subscription.number):
-                    seen.add(Holder(number, each, subscription.seat_group_key))
+            for each in _everyone(book, who.number, subscription.number):
+                seen.add(Holder(number, each, subscription.seat_group_key))
         prefix = b"G" + number_key(who.number) + number_key(number) + b"\1"
         for _, row in book.scan(grants.GRANT, prefix, after(prefix)):
-            if row.given.seat_id is not None and seat_id in (None, row.given.seat_id):
+            if row.given.seat_id is not None:
                 seen.add(Holder(number, row.given.seat_id, row.given.seat_group_key))
         prefix = account.scope_key(number_key(number))
         for key, _ in book.scan(SCOPE, prefix, after(prefix)):
             holder = holder_of(who, key[len(prefix) - 4 :])
-            if holder.seat_id is not None and seat_id in (None, holder.seat_id):
+            if holder.seat_id is not None:
                 seen.add(holder)
     yield from sorted(seen, key=lambda holder: (holder.contract, holder.seat_group_key or "", holder.seat_id or ""))
 
