@@ -30,8 +30,12 @@ from ledger.facts import (
     BurnVoided,
     ContractCreated,
     CreditBurn,
+    CreditsAdjusted,
     CreditsGranted,
+    PeriodReset,
+    RecurringCreditAdded,
     SeatChange,
+    SubscriptionAdded,
 )
 from ledger.grants import Holder
 from ledger.instants import FOREVER, ORIGIN, Instant, Span
@@ -288,12 +292,21 @@ class Publisher:
             for scope, note in notes.items():
                 yield from self._correct(scope, note)
         fresh: list[tuple[Scope, _Note]] = []
+        late: dict[Scope, _Note] = {}
         for scope, note in self._burned.items():
             at, due_at = self._mark(scope)
             if note.since < at:
-                yield from self._correct(scope, note)
+                _earlier(late, scope, note.since, note.cause)
+            if scope.seat_id is not None:
+                # Later burns of this seat may be paid by others now.
+                for pool_of in (scope.contract_id, None):
+                    pool = self._pool(scope.customer_id, pool_of, scope.credit_type)
+                    if note.since < self._mark(pool)[0]:
+                        _earlier(late, pool, note.since, note.cause)
             if due_at == FOREVER:
                 fresh.append((scope, note))
+        for scope, note in late.items():
+            yield from self._correct(scope, note)
         yield from self._say_passed()
         for customer_id, notes in agreed.items():
             yield from self._say_agreed(customer_id, notes)
@@ -324,7 +337,7 @@ class Publisher:
     def _note_agreed(self, fact: AnyFact, outcome: Folded) -> None:
         """What a fact other than a burn moved: where its outcome may not say it all, everything that it can reach."""
         agreed = self._agreed.setdefault(fact.customer_id, _Agreed())
-        since = fact.starting_at if isinstance(fact, ContractCreated) else earliest_change(fact)[0]
+        since = _reaches_back_to(fact)
         for changed in outcome.changed:
             _earlier(agreed.scopes, changed.scope, changed.since, fact)
         match fact:
@@ -372,6 +385,12 @@ class Publisher:
                         seat_group_key=seat_group_key, credit_type=credit_type,
                     )  # fmt: skip
                     _earlier(notes, scope, note.since, note.cause)
+        pools = [(scope.contract_id, note) for scope, note in notes.items() if scope.seat_id is None]
+        for brief in who.contracts:
+            for contract, note in (*pools, *list(agreed.contracts.items())):
+                if brief.carry and contract in (None, brief.contract_id):
+                    # What a pool is given pays the debts of those who may draw from it.
+                    _earlier(agreed.contracts, brief.contract_id, note.since, note.cause)
         for contract, note in agreed.contracts.items():
             for scope in self._scopes(customer_id, contract):
                 _earlier(notes, scope, note.since, note.cause)
@@ -422,7 +441,8 @@ class Publisher:
         was, was_moved = _said_balance(said.balance), said.moved
         said.burned = max(0, said.burned + _consumed(balance) - _consumed(was))
         said.balance = now
-        occasion = self._occasion(scope.customer_id, scope.contract_id, note.since, _cause(note.cause), said.at)
+        since = min(said.at, earliest_change(note.cause)[0]) if note.since == ORIGIN else note.since
+        occasion = self._occasion(scope.customer_id, scope.contract_id, since, _cause(note.cause), said.at)
         yield from balance_corrected(occasion, balance, said.moved, was, was_moved)
         self._save(scope, said)
         yield None
@@ -695,6 +715,25 @@ class _Asked:
 
 
 _Found = tuple[ContractRow, SubscriptionRow]
+
+
+def _reaches_back_to(fact: AnyFact) -> Instant:
+    """The first instant that a fact may change. One that says something anew (an end, a void) may undo what was said
+    before it, from an instant on that only the ledger knows."""
+    match fact:
+        case ContractCreated():
+            return fact.starting_at
+        case (
+            SeatChange()
+            | CreditsGranted()
+            | CreditsAdjusted()
+            | PeriodReset()
+            | SubscriptionAdded()
+            | RecurringCreditAdded()
+        ):
+            return earliest_change(fact)[0]
+        case _:
+            return ORIGIN
 
 
 def _contract_of(fact: CreditBurn, outcome: Folded) -> str | None:

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
 from ledger.answers import Balance
-from ledger.facts import AnyFact, ContractCreated, Value, topic
+from ledger.facts import AnyFact, Value, topic
 from ledger.instants import DAY, FOREVER, HOUR, SECOND, Every, Instant, Span, instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refused, Repeated, Waiting
@@ -102,9 +102,7 @@ class LedgerScene(Scene):
                 rows = Overlay(shards[partition])
                 mine = [name for name in self.instants if self.topics.partition_of(name.encode()) == partition]
                 self._balances_must_agree(model, Ledger(rows, **BOUNDS), mine)
-                # Of debts that a late fact changed for somebody else than who burned, the ledger does not tell yet.
-                told = [one for one in said if one["customer_id"] in mine and one["customer_id"] not in _debtors()]
-                _last_said_must_agree(model, told)
+                _last_said_must_agree(model, [one for one in said if one["customer_id"] in mine])
         finally:
             for shard in shards.values():
                 shard.close()
@@ -254,16 +252,6 @@ def histories() -> list[list[AnyFact]]:
             found.append(moved)
         seed += 1
     return found
-
-
-@cache
-def _debtors() -> set[str]:
-    return {
-        fact.customer_id
-        for history in histories()
-        for fact in history
-        if isinstance(fact, ContractCreated) and fact.overage == "carry"
-    }
 
 
 _INSTANTS = {"time", "starting_at", "ending_before", "effective_at", "expires_at", "voided_at", "anchor"}
