@@ -219,7 +219,9 @@ class Account:
     def _all_contracts(self) -> list[int]:
         return [0, *self.briefs]
 
-    def seat_credits(self, holder: Holder, low: Instant, high: Instant, handed_before: Instant = FOREVER) -> list[Credit]:
+    def seat_credits(
+        self, holder: Holder, low: Instant, high: Instant, handed_before: Instant = FOREVER
+    ) -> list[Credit]:
         """All credits of a seat whose windows meet `[low, high]`, in L5's order; those it was handed by a carried move
         before `handed_before` too."""
         if holder.seat_id is None:
@@ -237,7 +239,9 @@ class Account:
                 if move.from_seat_id == holder.seat_id:
                     for credit in credits:
                         # What a chain of moves hands on at one instant came before it left.
-                        came_before = credit.start < move.at or (credit.start == move.at and credit.start_type == "moved_in" and credit.order < move.order)
+                        came_before = credit.start < move.at or (
+                            credit.start == move.at and credit.start_type == "moved_in" and credit.order < move.order
+                        )
                         if came_before and credit.active(move.at):
                             credit.cut(move.at, "moved_out", ("seat.changed", move.edit_id))
         credits = [credit for credit in credits if credit.start < credit.end and credit.end > low]
@@ -280,7 +284,9 @@ class Account:
             if earlier.to_seat_id == giver.seat_id and earlier.order < move.order:
                 more, owed = self._handed(giver, earlier)
                 for credit, left in more:
-                    through = grants.handed_on(credit, earlier.from_seat_id, move.at, earlier.order, earlier.edit_id, left)
+                    through = grants.handed_on(
+                        credit, earlier.from_seat_id, move.at, earlier.order, earlier.edit_id, left
+                    )
                     handed.append((through, left))
                 debt += owed
         return handed, debt
@@ -419,7 +425,14 @@ class Account:
         return b"x" + (time // ERA + _ERA_BIAS).to_bytes(4, "big") + self._prefix + instant_key(time) + id.encode()
 
     def _burn_key(self, scope: int, time: Instant, id: str) -> bytes:
-        return b"b" + (time // ERA + _ERA_BIAS).to_bytes(4, "big") + self._prefix + number_key(scope) + instant_key(time) + id.encode()
+        return (
+            b"b"
+            + (time // ERA + _ERA_BIAS).to_bytes(4, "big")
+            + self._prefix
+            + number_key(scope)
+            + instant_key(time)
+            + id.encode()
+        )
 
     def burns(self, low: Instant, high: Instant, reverse: bool = False) -> Iterator[Burn]:
         """The account's burns with `low <= time < high`, in the order of L13, or in the opposite one."""
@@ -432,7 +445,9 @@ class Account:
         eras = range(low // ERA, (high - 1) // ERA + 1)
         for era in reversed(eras) if reverse else eras:
             prefix = b"x" + (era + _ERA_BIAS).to_bytes(4, "big") + self._prefix
-            for key, value in self.book.rows.scan("trail", prefix + instant_key(low), prefix + instant_key(high), reverse):
+            for key, value in self.book.rows.scan(
+                "trail", prefix + instant_key(low), prefix + instant_key(high), reverse
+            ):
                 time, id = int.from_bytes(key[11:19], "big") - (1 << 63), key[19:].decode()
                 if reached is None or (time, id) <= reached:
                     yield Burn(time, id, int.from_bytes(value[:11], "big"), value[11:])
@@ -556,10 +571,8 @@ class Account:
             parts.append(Part(tail, amount))
         row.note(time, id, amount)
         group_row = self.group
-        if time > group_row.last:
-            group_row.last = time
-        if time < group_row.first:
-            group_row.first = time
+        group_row.last = max(group_row.last, time)
+        group_row.first = min(group_row.first, time)
         era = time // ERA
         if era != self._era:
             self._era = era
@@ -621,7 +634,9 @@ class Account:
         else:
             self.book.drop(CLOSED_SCOPE, self._closed_key(row, stretch.start))
 
-    def _apply(self, key: bytes, holder: Holder, row: ScopeRow, burn: Burn) -> tuple[Stretch, GroupStretch, list[tuple[str, Amount]]]:
+    def _apply(
+        self, key: bytes, holder: Holder, row: ScopeRow, burn: Burn
+    ) -> tuple[Stretch, GroupStretch, list[tuple[str, Amount]]]:
         """Puts one burn into the stretches that hold its instant, opening them if need be."""
         group_stretch = self._group_for(burn.time)
         stretch = self._stretch_for(key, holder, row, burn.time, group_stretch)
@@ -636,7 +651,9 @@ class Account:
         if before is None or since < before:
             self.touched[key] = since
 
-    def _stretch_for(self, key: bytes, holder: Holder, row: ScopeRow, at: Instant, group_stretch: GroupStretch) -> Stretch:
+    def _stretch_for(
+        self, key: bytes, holder: Holder, row: ScopeRow, at: Instant, group_stretch: GroupStretch
+    ) -> Stretch:
         """The scope's stretch that holds an instant."""
         stretch = self.stretch_at(row, at)
         if stretch is not None:
@@ -688,7 +705,9 @@ class Account:
         start, credits = self.play_scope(holder, standing, bottom, at)
         return self._stretch(holder, standing, max(start, group_stretch.start), at, credits, group_stretch)
 
-    def play_scope(self, holder: Holder, standing: Standing, bottom: Instant, at: Instant, emit: Emit = silent) -> tuple[Instant, list[Credit]]:
+    def play_scope(
+        self, holder: Holder, standing: Standing, bottom: Instant, at: Instant, emit: Emit = silent
+    ) -> tuple[Instant, list[Credit]]:
         """Carries a scope's standing to `at`; answers the last instant at which anything happened, and the credits."""
         edges = [edge for edge in self._window(holder.contract) if edge <= at]
         begun = standing.copy()
@@ -713,7 +732,15 @@ class Account:
         brief = self.briefs[contract]
         return brief.starting_at, brief.ending_before
 
-    def _stretch(self, holder: Holder, standing: Standing, start: Instant, at: Instant, credits: list[Credit], group_stretch: GroupStretch) -> Stretch:
+    def _stretch(
+        self,
+        holder: Holder,
+        standing: Standing,
+        start: Instant,
+        at: Instant,
+        credits: list[Credit],
+        group_stretch: GroupStretch,
+    ) -> Stretch:
         window = self._window(holder.contract)
         ranks = [shared.rank for shared in group_stretch.shared]
         own = []
@@ -738,7 +765,9 @@ class Account:
 
     # --- parts ---
 
-    def _portions(self, stretch: Stretch, group_stretch: GroupStretch, contract: int, burn: Burn) -> list[tuple[int, Amount]]:
+    def _portions(
+        self, stretch: Stretch, group_stretch: GroupStretch, contract: int, burn: Burn
+    ) -> list[tuple[int, Amount]]:
         """How a burn is split over the tails: each shared grant that ran dry at this very burn kept a part of it."""
         shared = group_stretch.shared
         if not stretch.inside:
@@ -746,7 +775,7 @@ class Account:
         portions = []
         rest = burn.amount
         for i, grant in enumerate(shared):
-            if grant.contract != 0 and grant.contract != contract:
+            if grant.contract not in (0, contract):
                 continue
             dry = grant.dry
             if dry is None or (dry[0], dry[1]) > (burn.time, burn.id):
@@ -761,11 +790,15 @@ class Account:
         portions.append((len(shared), rest))
         return portions
 
-    def _place(self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, sign: int) -> list[tuple[str, Amount]]:
+    def _place(
+        self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, sign: int
+    ) -> list[tuple[str, Amount]]:
         portions = self._portions(stretch, group_stretch, holder.contract, burn)
         return self._shift(stretch, group_stretch, [(tail, sign * amount) for tail, amount in portions])
 
-    def _shift(self, stretch: Stretch, group_stretch: GroupStretch, changes: list[tuple[int, Amount]]) -> list[tuple[str, Amount]]:
+    def _shift(
+        self, stretch: Stretch, group_stretch: GroupStretch, changes: list[tuple[int, Amount]]
+    ) -> list[tuple[str, Amount]]:
         """Changes parts of a scope, and with them the draws on the shared grants. Answers who paid the difference."""
         taken_before, tails_before = draws(stretch.own, stretch.parts)
         before = {part.tail: tail for part, tail in zip(stretch.parts, tails_before, strict=True)}
@@ -879,7 +912,11 @@ class Account:
 
     def _debtor_key(self, holder: Holder) -> bytes:
         """Debtors are paid contract by contract, a contract's pool before its seats, seats by id."""
-        order = b"\0" if holder.seat_id is None else b"\1" + text_key(holder.seat_id) + text_key(holder.seat_group_key or "")
+        order = (
+            b"\0"
+            if holder.seat_id is None
+            else b"\1" + text_key(holder.seat_id) + text_key(holder.seat_group_key or "")
+        )
         return self._debtor_prefix() + text_key(self.briefs[holder.contract].contract_id) + order
 
     def debtors(self) -> list[bytes]:
@@ -932,10 +969,19 @@ class Account:
         self._pay_in_order(holder, standing, credits, opened, pay)
         return self._stretch(holder, standing, at, at, credits, opened)
 
-    def _pay_in_order(self, holder: Holder, standing: Standing, credits: list[Credit], opened: GroupStretch, pay: Callable[[Shared | Credit, Amount], None] | None = None) -> None:
+    def _pay_in_order(
+        self,
+        holder: Holder,
+        standing: Standing,
+        credits: list[Credit],
+        opened: GroupStretch,
+        pay: Callable[[Shared | Credit, Amount], None] | None = None,
+    ) -> None:
         if not standing.over:
             return
-        payers: list[tuple[object, Credit | Shared]] = [(credit.rank, credit) for credit in credits if credit.name in standing.left]
+        payers: list[tuple[object, Credit | Shared]] = [
+            (credit.rank, credit) for credit in credits if credit.name in standing.left
+        ]
         born, dies = self._window(holder.contract)
         if born <= opened.start < dies:
             payers += [(shared.rank, shared) for shared in opened.shared if shared.contract in (0, holder.contract)]
@@ -975,7 +1021,9 @@ class Account:
         following = self.group_after(group_stretch.start)
         return FOREVER if following is None else following.start
 
-    def _move(self, burn: Burn, group_stretch: GroupStretch, changes: list[tuple[int, Amount]], touched: dict[bytes, Instant]) -> None:
+    def _move(
+        self, burn: Burn, group_stretch: GroupStretch, changes: list[tuple[int, Amount]], touched: dict[bytes, Instant]
+    ) -> None:
         row = self._scope(burn.holder)
         stretch = self.stretch_at(row, burn.time)
         assert stretch is not None
@@ -1100,7 +1148,10 @@ class Account:
                 if at < end:
                     heir_row = self.book.load(SCOPE, self.scope_key(heir))
                     before = None if heir_row is None else self.stretch_before(heir_row, at)
-                    if heir_row is not None and self.stretch_after(heir_row, ORIGIN - 1 if before is None else before.start) is not None:
+                    if (
+                        heir_row is not None
+                        and self.stretch_after(heir_row, ORIGIN - 1 if before is None else before.start) is not None
+                    ):
                         queue.append((heir, ORIGIN - 1 if before is None else before.start))
                 else:
                     beyond[key] = start
@@ -1126,7 +1177,15 @@ class Account:
             if move.from_seat_id == holder.seat_id
         ]
 
-    def _reopen(self, key: bytes, holder: Holder, row: ScopeRow, previous: Stretch | None, stretch: Stretch, group_stretch: GroupStretch) -> bool:
+    def _reopen(
+        self,
+        key: bytes,
+        holder: Holder,
+        row: ScopeRow,
+        previous: Stretch | None,
+        stretch: Stretch,
+        group_stretch: GroupStretch,
+    ) -> bool:
         """A stretch whose past changed: a new opening, the same burns. Whether anything became different."""
         if stretch.start == group_stretch.start and self.is_debtor(key, holder):
             return False  # opened with the group, in the debtors' order
@@ -1136,7 +1195,9 @@ class Account:
         self._put_opening(key, row, stretch, fresh, group_stretch)
         return True
 
-    def _put_opening(self, key: bytes, row: ScopeRow, stretch: Stretch, fresh: Stretch, group_stretch: GroupStretch) -> None:
+    def _put_opening(
+        self, key: bytes, row: ScopeRow, stretch: Stretch, fresh: Stretch, group_stretch: GroupStretch
+    ) -> None:
         parts = [(part.tail, part.amount) for part in stretch.parts]
         self._shift(stretch, group_stretch, [(tail, -amount) for tail, amount in parts])
         stretch.own, stretch.over, stretch.frozen = fresh.own, fresh.over, fresh.frozen
@@ -1151,13 +1212,13 @@ class Account:
         """A stretch of the group whose past changed: new openings for its grants, the same draws."""
         fresh = self.play_group(self.group_closing(previous), previous.start, stretch.start)
         debtors = self.debtors() if self._any_debtors() else []
-        openings: list[tuple[bytes, Holder, ScopeRow, Stretch]] = []
+        openings: list[tuple[bytes, ScopeRow, Stretch]] = []
         for key in debtors:
             holder = holder_of(self.customer, key)
             row = self._scope(key)
             opened = self.open_paying(holder, self.stretch_before(row, stretch.start), fresh)
             if opened is not None:
-                openings.append((key, holder, row, opened))
+                openings.append((key, row, opened))
         changed = False
         for old, new in zip(stretch.shared, fresh.shared, strict=True):
             if old.name != new.name:
@@ -1169,7 +1230,7 @@ class Account:
                     old.dry = new.dry
         if changed:
             self._save_group_stretch(stretch)
-        for key, holder, row, opened in openings:
+        for key, row, opened in openings:
             # What is different reaches on from here; what is not has been told as far as it goes.
             existing = self.stretch_at(row, stretch.start)
             if existing is None or existing.start != stretch.start:
@@ -1302,7 +1363,9 @@ class Account:
             self._ripple(self.group_at(earliest), dirty)
         self._through = ORIGIN
 
-    def _rework_one(self, key: bytes, holder: Holder, row: ScopeRow, since: Instant, again: list[tuple[Instant, str, Amount]]) -> Instant | None:
+    def _rework_one(
+        self, key: bytes, holder: Holder, row: ScopeRow, since: Instant, again: list[tuple[Instant, str, Amount]]
+    ) -> Instant | None:
         """Takes a scope's burns from `since` on out of its stretches and puts them back into new ones."""
         burns = [Burn(time, id, amount, key) for time, id, amount in again]
         by_place = {(burn.time, burn.id): burn for burn in burns}
@@ -1376,7 +1439,9 @@ class Account:
                 _add(parts, tail, -portion)
         return self.attribute(stretch, group_stretch, holder, wanted, parts)
 
-    def _alone(self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn) -> list[tuple[str, Amount]] | None:
+    def _alone(
+        self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn
+    ) -> list[tuple[str, Amount]] | None:
         """Who paid a burn, where one grant pays all that its part holds, so that it does not matter what came before it."""
         portions = self._portions(stretch, group_stretch, holder.contract, burn)
         if len(portions) != 1:
@@ -1391,14 +1456,18 @@ class Account:
         shared = group_stretch.shared
         return [(shared[tail].name if tail < len(shared) else "", burn.amount)]
 
-    def attribute(self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, parts: list[Part]) -> list[tuple[str, Amount]]:
+    def attribute(
+        self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, parts: list[Part]
+    ) -> list[tuple[str, Amount]]:
         """Who paid a burn, given the parts of the burns before it in its stretch; adds it to them."""
         taken_before, tails_before = draws(stretch.own, parts)
         before = {part.tail: tail for part, tail in zip(parts, tails_before, strict=True)}
         for tail, amount in self._portions(stretch, group_stretch, holder.contract, burn):
             _add(parts, tail, amount)
         taken, tails = draws(stretch.own, parts)
-        paid = [(own.name, now - was) for own, now, was in zip(stretch.own, taken, taken_before, strict=True) if now != was]
+        paid = [
+            (own.name, now - was) for own, now, was in zip(stretch.own, taken, taken_before, strict=True) if now != was
+        ]
         over = 0
         for part, tail in zip(parts, tails, strict=True):
             delta = tail - before.get(part.tail, 0)

@@ -76,7 +76,7 @@ class SubscriptionRow(Row):
     @property
     def seat_group_key(self) -> str:
         """It changes only where the subscription turns from a quantity into seats, and nobody sat there before."""
-        for update in reversed(sorted(self.updates, key=lambda update: (update.time, update.id))):
+        for update in sorted(self.updates, key=lambda update: (update.time, update.id), reverse=True):
             if update.changes.seat_group_key is not None:
                 return update.changes.seat_group_key
         return self.given.seat_group_key
@@ -145,7 +145,9 @@ class ContractRow(Row):
     def ending_before(self) -> Instant:
         return last_said(self.ends)
 
-    def subscription(self, subscription_id: str | None, feature_code: str | None, at: Instant) -> SubscriptionRow | None:
+    def subscription(
+        self, subscription_id: str | None, feature_code: str | None, at: Instant
+    ) -> SubscriptionRow | None:
         """The subscription of this id, or the one that has this feature code at an instant."""
         for row in self.subscriptions:
             if subscription_id is not None:

@@ -299,7 +299,14 @@ class RemoveUnassignedSeats(Operation, tag="remove_unassigned_seats", kw_only=Tr
 
 
 AnyOperation: TypeAlias = (
-    SetQuantity | ChangeQuantity | AddSeats | RemoveSeats | MoveSeat | SetSeats | AddUnassignedSeats | RemoveUnassignedSeats
+    SetQuantity
+    | ChangeQuantity
+    | AddSeats
+    | RemoveSeats
+    | MoveSeat
+    | SetSeats
+    | AddUnassignedSeats
+    | RemoveUnassignedSeats
 )
 
 

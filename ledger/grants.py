@@ -5,12 +5,13 @@ credit's definition, from the seats over time and from the voids, so they are de
 start for 100,000 seats writes nothing. A `Credit` is either, ready to be played over time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from ledger import seats
 from ledger.amounts import Amount, share
+from ledger.answers import EntryType
 from ledger.contracts import ContractRow, CustomerRow, RecurringRow, SubscriptionRow, Void, load_contract
 from ledger.facts import Grant, Recurrence, RecurringCredit, Rollover
 from ledger.instants import FOREVER, Instant
@@ -136,15 +137,52 @@ class Credit:
     """A grant or a slice of one holder: its window `[start, end)`, and all that happens to it within."""
 
     __slots__ = (
-        "adjustments", "amount", "cause_id", "cause_type", "contract", "effective_at", "end", "end_cause", "end_type",
-        "expires_at", "gaps", "grant_id", "granted", "kind", "name", "natural_end", "order", "origin", "priority", "rank", "recurrence", "resettable",
-        "rises", "rollover", "set_amount", "slice", "start", "start_type", "subscription_id",
-    )  # fmt: skip
+        "adjustments",
+        "amount",
+        "cause_id",
+        "cause_type",
+        "contract",
+        "effective_at",
+        "end",
+        "end_cause",
+        "end_type",
+        "expires_at",
+        "gaps",
+        "grant_id",
+        "granted",
+        "kind",
+        "name",
+        "natural_end",
+        "order",
+        "origin",
+        "priority",
+        "rank",
+        "recurrence",
+        "resettable",
+        "rises",
+        "rollover",
+        "set_amount",
+        "slice",
+        "start",
+        "start_type",
+        "subscription_id",
+    )
 
     def __init__(
-        self, *, kind: str, contract: int, grant_id: str, slice: int | None, origin: str, rank: Rank, start: Instant, end: Instant,
-        amount: Amount, cause_type: str, cause_id: str,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        kind: str,
+        contract: int,
+        grant_id: str,
+        slice: int | None,
+        origin: str,
+        rank: Rank,
+        start: Instant,
+        end: Instant,
+        amount: Amount,
+        cause_type: str,
+        cause_id: str,
+    ) -> None:
         self.kind = kind
         self.contract = contract
         self.grant_id = grant_id
@@ -160,9 +198,9 @@ class Credit:
         self.set_amount = amount
         self.cause_type = cause_type
         self.cause_id = cause_id
-        self.start_type = "granted"
+        self.start_type: EntryType = "granted"
         self.natural_end = end
-        self.end_type = "expired"
+        self.end_type: EntryType = "expired"
         self.end_cause: tuple[str, str] = (cause_type, cause_id)
         self.recurrence: Recurrence | None = None
         self.rollover: Rollover | None = None
@@ -173,7 +211,7 @@ class Credit:
         self.gaps: list[Gap] = []
         self.subscription_id: str | None = None
 
-    def cut(self, at: Instant, type: str, cause: tuple[str, str]) -> None:
+    def cut(self, at: Instant, type: EntryType, cause: tuple[str, str]) -> None:
         """The window ends at `at` if it has not ended before."""
         if at < self.end:
             self.end, self.end_type, self.end_cause = at, type, cause
@@ -223,18 +261,40 @@ def kind_of(holder: Holder) -> str:
 
 
 def _rank(
-    given: Grant | RecurringCredit, expires_at: Instant, effective_at: Instant, created: Instant, id: str, slice: int | None, kind: str
+    given: Grant | RecurringCredit,
+    expires_at: Instant,
+    effective_at: Instant,
+    created: Instant,
+    id: str,
+    slice: int | None,
+    kind: str,
 ) -> Rank:
     standard = not isinstance(given, Grant) or given.burn_class == "standard"
     return (
-        1 if standard else 0, given.priority, expires_at, effective_at, created, id, -1 if slice is None else slice, "", KINDS.index(kind)
-    )  # fmt: skip
+        1 if standard else 0,
+        given.priority,
+        expires_at,
+        effective_at,
+        created,
+        id,
+        -1 if slice is None else slice,
+        "",
+        KINDS.index(kind),
+    )
 
 
 # --- explicit grants -------------------------------------------------------------------------------------------------
 
 
-def explicit(book: Book, customer: CustomerRow, holder: Holder, credit_type: str, window: tuple[Instant, Instant], low: Instant, high: Instant) -> Iterator[Credit]:
+def explicit(
+    book: Book,
+    customer: CustomerRow,
+    holder: Holder,
+    credit_type: str,
+    window: tuple[Instant, Instant],
+    low: Instant,
+    high: Instant,
+) -> Iterator[Credit]:
     """The grants of a holder whose windows meet `[low, high]`, with their next instants known. `window` is the contract's."""
     key = holder_key(customer, holder)
     prefix = b"G" + number_key(customer.number) + key
@@ -246,10 +306,18 @@ def explicit(book: Book, customer: CustomerRow, holder: Holder, credit_type: str
         if start > high or end <= low or start >= end:
             continue
         credit = Credit(
-            kind=kind_of(holder), contract=holder.contract, grant_id=given.grant_id, slice=None, origin="",
+            kind=kind_of(holder),
+            contract=holder.contract,
+            grant_id=given.grant_id,
+            slice=None,
+            origin="",
             rank=_rank(given, given.expires_at, given.effective_at, row.time, given.grant_id, None, kind_of(holder)),
-            start=start, end=end, amount=given.amount, cause_type=row.cause_type, cause_id=row.id,
-        )  # fmt: skip
+            start=start,
+            end=end,
+            amount=given.amount,
+            cause_type=row.cause_type,
+            cause_id=row.id,
+        )
         credit.recurrence = given.recurrence
         credit.rollover = given.rollover
         credit.resettable = True
@@ -261,7 +329,9 @@ def explicit(book: Book, customer: CustomerRow, holder: Holder, credit_type: str
             yield credit
 
 
-def next_explicit_start(book: Book, customer: CustomerRow, holder: Holder, credit_type: str, window: tuple[Instant, Instant], at: Instant) -> Instant:
+def next_explicit_start(
+    book: Book, customer: CustomerRow, holder: Holder, credit_type: str, window: tuple[Instant, Instant], at: Instant
+) -> Instant:
     """When the next explicit grant of a holder starts, strictly after `at`."""
     prefix = b"G" + number_key(customer.number) + holder_key(customer, holder)
     due = FOREVER
@@ -277,7 +347,9 @@ E = TypeVar("E", Adjustment, Void)
 
 def _meant(edits: list[E], holder: Holder) -> list[E]:
     """The edits of an explicit grant that mean it where it is: they name this seat, or none; and no slice, it has none."""
-    return sorted((edit for edit in edits if edit.seat_id in (None, holder.seat_id) and edit.slice is None), key=_by_time)
+    return sorted(
+        (edit for edit in edits if edit.seat_id in (None, holder.seat_id) and edit.slice is None), key=_by_time
+    )
 
 
 def _by_time(edit: Adjustment | Void) -> tuple[Instant, str]:
@@ -333,10 +405,18 @@ def slice_amount(recurring: RecurringRow, period: Period, units: int, starts: In
     if settings.proration in ("last", "first_and_last"):
         back = min(back, recurring.ending_before_as_said_by(starts))
     covered = max(0, back - front)
-    return share(settings.amount * units, covered, period.ends - period.starts, settings.rounding.method, settings.rounding.decimals)
+    return share(
+        settings.amount * units,
+        covered,
+        period.ends - period.starts,
+        settings.rounding.method,
+        settings.rounding.decimals,
+    )
 
 
-def pooled_slices(book: Book, customer: CustomerRow, contract: ContractRow, credit_type: str, low: Instant, high: Instant) -> Iterator[Credit]:
+def pooled_slices(
+    book: Book, customer: CustomerRow, contract: ContractRow, credit_type: str, low: Instant, high: Instant
+) -> Iterator[Credit]:
     """The slices of a contract's pooled recurring credits whose windows meet `[low, high]` (D12)."""
     window = (contract.starting_at, contract.ending_before())
     holder = holder_key(customer, Holder(contract.number))
@@ -351,33 +431,51 @@ def pooled_slices(book: Book, customer: CustomerRow, contract: ContractRow, cred
                 continue
             credit = _slice(CONTRACT, contract.number, recurring, period, period.earns_from, start, end)
             if subscription is None:
-                credit.amount = credit.granted = slice_amount(recurring, period, 1, period.earns_from, period.earns_from)
+                credit.amount = credit.granted = slice_amount(
+                    recurring, period, 1, period.earns_from, period.earns_from
+                )
             else:
                 credit.subscription_id = subscription.subscription_id
                 _quantities(book, customer, contract, subscription, recurring, period, credit)
-            _edit(credit, recurring, edits, lambda at, r=recurring: _last_pooled(r, at))  # type: ignore[misc]
+            _edit(credit, recurring, edits, lambda at, r=recurring: _last_pooled(r, at))
             if credit.start < credit.end and credit.end > low:
                 yield credit
 
 
-def _quantities(book: Book, customer: CustomerRow, contract: ContractRow, subscription: SubscriptionRow, recurring: RecurringRow, period: Period, credit: Credit) -> None:
+def _quantities(
+    book: Book,
+    customer: CustomerRow,
+    contract: ContractRow,
+    subscription: SubscriptionRow,
+    recurring: RecurringRow,
+    period: Period,
+    credit: Credit,
+) -> None:
     """The slice's first amount by the quantity at its start, and its rises (D12)."""
     highest: int | None = None
-    for at, total, edit_id in masked_steps(book, customer, contract, subscription, period.earns_from, period.earns_until):
+    for at, total, edit_id in masked_steps(
+        book, customer, contract, subscription, period.earns_from, period.earns_until
+    ):
         if highest is None:
             highest = total
-            credit.amount = credit.granted = slice_amount(recurring, period, total, period.earns_from, period.earns_from)
+            credit.amount = credit.granted = slice_amount(
+                recurring, period, total, period.earns_from, period.earns_from
+            )
         elif total > highest:
             rise = slice_amount(recurring, period, total - highest, period.earns_from, at)
             credit.rises.append((max(at, credit.start), rise, edit_id))
             highest = total
 
 
-def masked_steps(book: Book, customer: CustomerRow, contract: ContractRow, subscription: SubscriptionRow, low: Instant, high: Instant) -> Iterator[tuple[Instant, int, str]]:
+def masked_steps(
+    book: Book, customer: CustomerRow, contract: ContractRow, subscription: SubscriptionRow, low: Instant, high: Instant
+) -> Iterator[tuple[Instant, int, str]]:
     """`(instant, total, edit id)`: the total at `low`, then at each instant before `high` at which it may change (D5)."""
     born, dies = contract.life(subscription)
     steps = seats.steps(book, customer.number, subscription, low, high)
-    instants = sorted({low, *(at for at in (born, dies) if low < at < high), *(step.at for step in steps if step.at > low)})
+    instants = sorted(
+        {low, *(at for at in (born, dies) if low < at < high), *(step.at for step in steps if step.at > low)}
+    )
     current, i = 0, 0
     edit_id = ""
     for at in instants:
@@ -399,18 +497,38 @@ def _last_pooled(recurring: RecurringRow, at: Instant) -> int | None:
     return last
 
 
-def _slice(kind: str, contract: int, recurring: RecurringRow, period: Period, earned: Instant, start: Instant, end: Instant) -> Credit:
+def _slice(
+    kind: str, contract: int, recurring: RecurringRow, period: Period, earned: Instant, start: Instant, end: Instant
+) -> Credit:
     credit = Credit(
-        kind=kind, contract=contract, grant_id=recurring.recurring_credit_id, slice=period.slice, origin="",
-        rank=_rank(period.settings, period.expires_at, earned, recurring.time, recurring.recurring_credit_id, period.slice, kind),
-        start=start, end=end, amount=0, cause_type=recurring.cause_type, cause_id=recurring.id,
-    )  # fmt: skip
+        kind=kind,
+        contract=contract,
+        grant_id=recurring.recurring_credit_id,
+        slice=period.slice,
+        origin="",
+        rank=_rank(
+            period.settings,
+            period.expires_at,
+            earned,
+            recurring.time,
+            recurring.recurring_credit_id,
+            period.slice,
+            kind,
+        ),
+        start=start,
+        end=end,
+        amount=0,
+        cause_type=recurring.cause_type,
+        cause_id=recurring.id,
+    )
     credit.rollover = period.settings.rollover
     credit.resettable = period.settings.rollover is not None
     return credit
 
 
-def _edit(credit: Credit, recurring: RecurringRow, edits: EditsRow, last_started) -> None:  # type: ignore[no-untyped-def]
+def _edit(
+    credit: Credit, recurring: RecurringRow, edits: EditsRow, last_started: Callable[[Instant], int | None]
+) -> None:
     """The void that counts and the adjustments of one slice (D17, D18)."""
     voids = [
         void
@@ -430,7 +548,15 @@ def _edit(credit: Credit, recurring: RecurringRow, edits: EditsRow, last_started
     )
 
 
-def seat_slices(book: Book, customer: CustomerRow, contract: ContractRow, holder: Holder, credit_type: str, low: Instant, high: Instant) -> Iterator[Credit]:
+def seat_slices(
+    book: Book,
+    customer: CustomerRow,
+    contract: ContractRow,
+    holder: Holder,
+    credit_type: str,
+    low: Instant,
+    high: Instant,
+) -> Iterator[Credit]:
     """The slices that a seat earned itself, whose windows meet `[low, high]` (D11), with what revoked and restored them (D7)."""
     assert holder.seat_id is not None
     window = (contract.starting_at, contract.ending_before())
@@ -460,9 +586,13 @@ def seat_slices(book: Book, customer: CustomerRow, contract: ContractRow, holder
             credit.amount = credit.granted = slice_amount(recurring, period, 1, earned, earned)
             credit.gaps = gaps_of(subscription, recurring, stays, credit.start, credit.end)
             _edit(
-                credit, recurring, edits,
-                lambda at, r=recurring, s=subscription, st=stays: _last_of_seat(book, customer, contract, s, r, holder.seat_id, st, at),  # type: ignore[misc]
-            )  # fmt: skip
+                credit,
+                recurring,
+                edits,
+                lambda at, r=recurring, s=subscription, st=stays: _last_of_seat(
+                    book, customer, contract, s, r, holder.seat_id, st, at
+                ),
+            )
             if credit.start < credit.end and credit.end > low:
                 yield credit
 
@@ -477,7 +607,9 @@ class Stay(NamedTuple):
     removed_by: str | None
 
 
-def stays_of(book: Book, customer: CustomerRow, contract: ContractRow, subscription: SubscriptionRow, seat_id: str) -> list[Stay]:
+def stays_of(
+    book: Book, customer: CustomerRow, contract: ContractRow, subscription: SubscriptionRow, seat_id: str
+) -> list[Stay]:
     """When a seat was assigned, cut by the subscription's life (D5)."""
     born, dies = contract.life(subscription)
     stays = []
@@ -487,7 +619,13 @@ def stays_of(book: Book, customer: CustomerRow, contract: ContractRow, subscript
             moved_in = interval.came == "moved" and interval.came_at >= born
             removed = interval.left == "removed" and interval.left_at < dies
             stays.append(
-                Stay(start, end, interval.came_from if moved_in else None, moved_in and interval.carried_in, interval.left_by if removed else None)
+                Stay(
+                    start,
+                    end,
+                    interval.came_from if moved_in else None,
+                    moved_in and interval.carried_in,
+                    interval.left_by if removed else None,
+                )
             )
     return stays
 
@@ -500,7 +638,16 @@ def first_assigned(stays: list[Stay], period: Period) -> Instant | None:
     return None
 
 
-def carried_in(book: Book, customer: CustomerRow, contract: ContractRow, subscription: SubscriptionRow, recurring: RecurringRow, seat_id: str, period: Period, earned: Instant) -> bool:
+def carried_in(
+    book: Book,
+    customer: CustomerRow,
+    contract: ContractRow,
+    subscription: SubscriptionRow,
+    recurring: RecurringRow,
+    seat_id: str,
+    period: Period,
+    earned: Instant,
+) -> bool:
     """Whether a seat that came by a carried move counts as having been given that period's slice already (L11, D20)."""
     if earned <= period.earns_from:
         return False
@@ -515,13 +662,17 @@ def carried_in(book: Book, customer: CustomerRow, contract: ContractRow, subscri
         if before == earned or before is None:
             for earlier in seats.moves(book, customer.number, subscription, move.from_seat_id, earned, earned + 1):
                 if earlier.to_seat_id == move.from_seat_id and earlier.carry_balance and earlier.order < move.order:
-                    first = first_assigned(stays_of(book, customer, contract, subscription, earlier.from_seat_id), period)
+                    first = first_assigned(
+                        stays_of(book, customer, contract, subscription, earlier.from_seat_id), period
+                    )
                     if first is not None and first < earned:
                         return True
     return False
 
 
-def gaps_of(subscription: SubscriptionRow, recurring: RecurringRow, stays: list[Stay], start: Instant, end: Instant) -> list[Gap]:
+def gaps_of(
+    subscription: SubscriptionRow, recurring: RecurringRow, stays: list[Stay], start: Instant, end: Instant
+) -> list[Gap]:
     """When a seat's slice was revoked by its removal, and when its return gave it back (D6, D7)."""
     gaps: list[Gap] = []
     for i, stay in enumerate(stays):
@@ -536,16 +687,31 @@ def gaps_of(subscription: SubscriptionRow, recurring: RecurringRow, stays: list[
     return gaps
 
 
-def _last_of_seat(book: Book, customer: CustomerRow, contract: ContractRow, subscription: SubscriptionRow, recurring: RecurringRow, seat_id: str, stays: list[Stay], at: Instant) -> int | None:
+def _last_of_seat(
+    book: Book,
+    customer: CustomerRow,
+    contract: ContractRow,
+    subscription: SubscriptionRow,
+    recurring: RecurringRow,
+    seat_id: str,
+    stays: list[Stay],
+    at: Instant,
+) -> int | None:
     last = None
     for period in periods(recurring, recurring.given.starting_at, at):
         earned = first_assigned(stays, period)
-        if earned is not None and earned <= at and not carried_in(book, customer, contract, subscription, recurring, seat_id, period, earned):
+        if (
+            earned is not None
+            and earned <= at
+            and not carried_in(book, customer, contract, subscription, recurring, seat_id, period, earned)
+        ):
             last = period.slice
     return last
 
 
-def next_slice_start(book: Book, customer: CustomerRow, contract: ContractRow, holder: Holder, credit_type: str, at: Instant) -> Instant:
+def next_slice_start(
+    book: Book, customer: CustomerRow, contract: ContractRow, holder: Holder, credit_type: str, at: Instant
+) -> Instant:
     """A lower bound, strictly after `at`, of when a holder's next slice may start."""
     due = FOREVER
     for recurring in contract.recurring:
@@ -554,7 +720,11 @@ def next_slice_start(book: Book, customer: CustomerRow, contract: ContractRow, h
             continue
         end = min(recurring.ending_before(), contract.ending_before())
         reached = max(at, given.starting_at)
-        instants = [given.starting_at, contract.starting_at, given.every.point(given.anchor, given.every.index(given.anchor, reached) + 1)]
+        instants = [
+            given.starting_at,
+            contract.starting_at,
+            given.every.point(given.anchor, given.every.index(given.anchor, reached) + 1),
+        ]
         if holder.seat_id is not None:
             subscription = contract.subscription(given.subscription_id, None, 0)
             if subscription is None or subscription.seat_group_key != holder.seat_group_key:
@@ -568,7 +738,9 @@ def next_slice_start(book: Book, customer: CustomerRow, contract: ContractRow, h
     return due
 
 
-def of_pool(book: Book, customer: CustomerRow, contract: int, credit_type: str, low: Instant, high: Instant) -> list[Credit]:
+def of_pool(
+    book: Book, customer: CustomerRow, contract: int, credit_type: str, low: Instant, high: Instant
+) -> list[Credit]:
     """All credits of a contract's pool, or of the customer's (0), whose windows meet `[low, high]`."""
     holder = Holder(contract)
     if contract == 0:
@@ -600,10 +772,18 @@ def handed_on(credit: Credit, giver: str, at: Instant, order: int, edit_id: str,
     """A credit as a carried move brings it to another seat: the same window, rank and name (L11, D20)."""
     origin = f"{credit.origin}>{giver}@{at}"
     brought = Credit(
-        kind=SEAT, contract=credit.contract, grant_id=credit.grant_id, slice=credit.slice, origin=origin,
+        kind=SEAT,
+        contract=credit.contract,
+        grant_id=credit.grant_id,
+        slice=credit.slice,
+        origin=origin,
         rank=(*credit.rank[:7], origin, credit.rank[8]),
-        start=at, end=credit.natural_end, amount=left.amount, cause_type="seat-change", cause_id=edit_id,
-    )  # fmt: skip
+        start=at,
+        end=credit.natural_end,
+        amount=left.amount,
+        cause_type="seat-change",
+        cause_id=edit_id,
+    )
     brought.granted = left.granted
     brought.set_amount = credit.set_amount
     brought.start_type = "moved_in"
@@ -621,7 +801,9 @@ def edit_handed_on(book: Book, customer: CustomerRow, credit: Credit, holder: Ho
         assert entity is not None and entity.holder is not None
         row = book.load(GRANT, grant_key(customer.number, entity.holder, entity.expires_at, credit.grant_id))
         assert row is not None
-        void = max((void for void in _meant(row.voids, holder) if void.voided_at > credit.start), key=_by_time, default=None)
+        void = max(
+            (void for void in _meant(row.voids, holder) if void.voided_at > credit.start), key=_by_time, default=None
+        )
         if void is not None:
             credit.cut(void.voided_at, "voided", ("contract-change", void.id))
         credit.adjustments = [edit for edit in _meant(row.adjustments, holder) if edit.time >= credit.start]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ledger import charges as seat_charges
 from ledger import grants, seats
 from ledger.amounts import Amount
-from ledger.answers import Balance, Charge, Counts, Entry, GrantBalance, Window
+from ledger.answers import Balance, Charge, Counts, Entry, EntryType, GrantBalance, Window
 from ledger.balances import SCOPE, Account, Burn, GroupStretch, Part, ScopeRow, Shared, Stretch
 from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, customer_key, load_contract
 from ledger.facts import CREDITS, SEAT_ID
@@ -17,8 +17,9 @@ from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of,
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import Scope
 from ledger.rows import Book, Scratch, after, number_key, text_of
-from ledger.seat_rows import MOVES, SEAT as SEAT_ROW, Keys
-from ledger.standing import Standing
+from ledger.seat_rows import MOVES, Keys
+from ledger.seat_rows import SEAT as SEAT_ROW
+from ledger.standing import Emit, Standing
 
 
 def _look(book: Book, customer_id: str) -> tuple[Book, CustomerRow | None]:
@@ -33,7 +34,11 @@ def scope_of(customer_id: str, who: CustomerRow, holder: Holder, credit_type: st
         return Scope(customer_id=customer_id, contract_id=contract_id, credit_type=credit_type)
     assert holder.seat_group_key is not None
     return Scope(
-        customer_id=customer_id, contract_id=contract_id, seat_id=holder.seat_id, seat_group_key=holder.seat_group_key, credit_type=credit_type
+        customer_id=customer_id,
+        contract_id=contract_id,
+        seat_id=holder.seat_id,
+        seat_group_key=holder.seat_group_key,
+        credit_type=credit_type,
     )
 
 
@@ -41,7 +46,13 @@ def scope_of(customer_id: str, who: CustomerRow, holder: Holder, credit_type: st
 
 
 def balances(
-    book: Book, customer_id: str, at: Instant, *, contract_id: str | None = None, seat_id: str | None = None, credit_type: str | None = None
+    book: Book,
+    customer_id: str,
+    at: Instant,
+    *,
+    contract_id: str | None = None,
+    seat_id: str | None = None,
+    credit_type: str | None = None,
 ) -> list[Balance]:
     """A row for each pool and seat that ever was given or burned anything up to `at`, and for each seat assigned then."""
     scratch, who = _look(book, customer_id)
@@ -65,13 +76,21 @@ def balances(
                 bare.add(holder)
     if credit_type in (None, CREDITS):
         for holder in bare - seen:
-            found.append(Balance(scope=scope_of(customer_id, who, holder, CREDITS), balance=0, granted=0, overage=0, grants=()))
+            found.append(
+                Balance(scope=scope_of(customer_id, who, holder, CREDITS), balance=0, granted=0, overage=0, grants=())
+            )
     return sorted(found, key=_in_order)
 
 
 def _in_order(balance: Balance) -> tuple[str, str, bool, str, str]:
     scope = balance.scope
-    return scope.credit_type, scope.contract_id or "", scope.seat_id is not None, scope.seat_group_key, scope.seat_id or ""
+    return (
+        scope.credit_type,
+        scope.contract_id or "",
+        scope.seat_id is not None,
+        scope.seat_group_key,
+        scope.seat_id or "",
+    )
 
 
 def reach(account: Account, at: Instant) -> None:
@@ -204,7 +223,15 @@ def _as_of(account: Account, holder: Holder, row: ScopeRow, stretch: Stretch, at
     for time, id, amount in account.burns_of(row.number, stretch.start, at):
         account.attribute(stretch, group_stretch, holder, Burn(time, id, amount, key), parts)
     return Stretch(
-        stretch.start, stretch.until, stretch.group_start, stretch.revision, stretch.inside, stretch.over, stretch.own, parts, stretch.frozen
+        stretch.start,
+        stretch.until,
+        stretch.group_start,
+        stretch.revision,
+        stretch.inside,
+        stretch.over,
+        stretch.own,
+        parts,
+        stretch.frozen,
     )
 
 
@@ -235,7 +262,9 @@ def _group_as_of(account: Account, stretch: GroupStretch, at: Instant) -> GroupS
     return GroupStretch(stretch.start, stretch.until, shared)
 
 
-def attributions(account: Account, group_stretch: GroupStretch, until: Instant) -> Iterator[tuple[Burn, list[tuple[str, Amount]]]]:
+def attributions(
+    account: Account, group_stretch: GroupStretch, until: Instant
+) -> Iterator[tuple[Burn, list[tuple[str, Amount]]]]:
     """The burns of a stretch of the group before an instant, in order, and who paid each."""
     parts: dict[tuple[bytes, Instant], list[Part]] = {}
     following = account.group_after(group_stretch.start)
@@ -253,9 +282,22 @@ def attributions(account: Account, group_stretch: GroupStretch, until: Instant) 
 # --- entries ---------------------------------------------------------------------------------------------------------
 
 _STEP = {
-    "expired": 1, "voided": 1, "debt_forgiven": 2, "forfeited": 2, "lifted": 2, "recurred": 3, "moved_out": 4, "moved_in": 5, "granted": 6, "restored": 6,
-    "adjusted": 7, "lapsed": 8, "debt_paid": 9, "burned": 10, "overage": 11,
-}  # fmt: skip
+    "expired": 1,
+    "voided": 1,
+    "debt_forgiven": 2,
+    "forfeited": 2,
+    "lifted": 2,
+    "recurred": 3,
+    "moved_out": 4,
+    "moved_in": 5,
+    "granted": 6,
+    "restored": 6,
+    "adjusted": 7,
+    "lapsed": 8,
+    "debt_paid": 9,
+    "burned": 10,
+    "overage": 11,
+}
 
 
 class _Teller:
@@ -268,10 +310,18 @@ class _Teller:
         self.told: list[Entry] = []
         self.adjusted: set[str] = set()
 
-    def emit_for(self, holder: Holder | None):  # type: ignore[no-untyped-def]
+    def emit_for(self, holder: Holder | None) -> Emit:
         """Where the entries of a scope go; None: of whichever pool a shared credit belongs to."""
 
-        def emit(time: Instant, type: str, amount: Amount, beside: Amount, credit: Credit | None, cause_type: str, cause_id: str) -> None:
+        def emit(
+            time: Instant,
+            type: EntryType,
+            amount: Amount,
+            beside: Amount,
+            credit: Credit | None,
+            cause_type: str,
+            cause_id: str,
+        ) -> None:
             if time > self.until:
                 return
             of = holder if holder is not None else Holder(credit.contract if credit is not None else 0)
@@ -279,7 +329,17 @@ class _Teller:
 
         return emit
 
-    def tell(self, time: Instant, type: str, amount: Amount, beside: Amount, holder: Holder, name: str | None, cause_type: str, cause_id: str) -> None:
+    def tell(
+        self,
+        time: Instant,
+        type: EntryType,
+        amount: Amount,
+        beside: Amount,
+        holder: Holder,
+        name: str | None,
+        cause_type: str,
+        cause_id: str,
+    ) -> None:
         if not amount and not beside:
             return  # a slice of nothing is no line of the account
         grant_id, slice = None, None
@@ -290,10 +350,17 @@ class _Teller:
             self.adjusted.add(cause_id)
         self.told.append(
             Entry(
-                time=time, type=type, amount=amount, beside=beside, scope=scope, grant_id=grant_id, slice=slice, cause_type=cause_type,
+                time=time,
+                type=type,
+                amount=amount,
+                beside=beside,
+                scope=scope,
+                grant_id=grant_id,
+                slice=slice,
+                cause_type=cause_type,
                 cause_id=cause_id,
-            )  # type: ignore[arg-type]
-        )  # fmt: skip
+            )
+        )
 
 
 def entries(book: Book, customer_id: str, until: Instant) -> list[Entry]:
@@ -314,18 +381,33 @@ def entries(book: Book, customer_id: str, until: Instant) -> list[Entry]:
     for i, entry in enumerate(told):
         running[entry.scope] = running.get(entry.scope, 0) + entry.amount
         told[i] = Entry(
-            time=entry.time, type=entry.type, amount=entry.amount, beside=entry.beside, scope=entry.scope, grant_id=entry.grant_id,
-            slice=entry.slice, cause_type=entry.cause_type, cause_id=entry.cause_id, balance_after=running[entry.scope],
-        )  # fmt: skip
+            time=entry.time,
+            type=entry.type,
+            amount=entry.amount,
+            beside=entry.beside,
+            scope=entry.scope,
+            grant_id=entry.grant_id,
+            slice=entry.slice,
+            cause_type=entry.cause_type,
+            cause_id=entry.cause_id,
+            balance_after=running[entry.scope],
+        )
     return told
 
 
 def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, int]:
     scope = entry.scope
     return (
-        entry.time, _step(entry), entry.cause_id if entry.type in ("burned", "overage") else "", scope.credit_type,
-        scope.contract_id or "", scope.seat_id or "", entry.grant_id or "", entry.cause_id, -1 if entry.slice is None else entry.slice,
-    )  # fmt: skip
+        entry.time,
+        _step(entry),
+        entry.cause_id if entry.type in ("burned", "overage") else "",
+        scope.credit_type,
+        scope.contract_id or "",
+        scope.seat_id or "",
+        entry.grant_id or "",
+        entry.cause_id,
+        -1 if entry.slice is None else entry.slice,
+    )
 
 
 def _step(entry: Entry) -> int:
@@ -477,7 +559,7 @@ def charges(book: Book, customer_id: str, until: Instant) -> list[Charge]:
 def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant]) -> list[Window]:
     """The balance of a scope at each of some instants, and what was burned and went over between them."""
     windows: list[Window] = []
-    scratch, who = _look(book, customer_id)
+    _, who = _look(book, customer_id)
     if who is None:
         return windows
     lines = [entry for entry in entries(book, customer_id, max(times, default=ORIGIN)) if entry.scope == scope]
@@ -485,7 +567,14 @@ def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant]) -> l
     for at in times:
         found = [
             one
-            for one in balances(book, customer_id, at, contract_id=scope.contract_id, seat_id=scope.seat_id, credit_type=scope.credit_type)
+            for one in balances(
+                book,
+                customer_id,
+                at,
+                contract_id=scope.contract_id,
+                seat_id=scope.seat_id,
+                credit_type=scope.credit_type,
+            )
             if one.scope == scope
         ]
         within = [entry for entry in lines if before <= entry.time < at]
@@ -502,7 +591,9 @@ def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant]) -> l
     return windows
 
 
-def available(book: Book, scope: Scope, at: Instant, amount: Amount) -> tuple[bool, list[tuple[str, int | None, Amount]]]:
+def available(
+    book: Book, scope: Scope, at: Instant, amount: Amount
+) -> tuple[bool, list[tuple[str, int | None, Amount]]]:
     """Whether a burn of this scope at an instant would be covered whole, and what would pay, in L5's order."""
     scratch, who = _look(book, scope.customer_id)
     brief = None if who is None or scope.contract_id is None else who.brief(scope.contract_id)
@@ -512,7 +603,11 @@ def available(book: Book, scope: Scope, at: Instant, amount: Amount) -> tuple[bo
     account = Account(scratch, who, scope.credit_type)
     reach(account, at)
     standing, credits = group_standing(account, at)
-    payers = [(credit.rank, credit, standing.left[credit.name]) for credit in credits if credit.contract in (0, brief.number) and credit.name in standing.left]
+    payers = [
+        (credit.rank, credit, standing.left[credit.name])
+        for credit in credits
+        if credit.contract in (0, brief.number) and credit.name in standing.left
+    ]
     if scope.seat_id is not None:
         own, own_credits = scope_standing(account, Holder(brief.number, scope.seat_id, scope.seat_group_key), at)
         payers += [(credit.rank, credit, own.left[credit.name]) for credit in own_credits if credit.name in own.left]
@@ -552,4 +647,3 @@ def next_due(book: Book, customer_id: str, after_at: Instant) -> Instant | None:
             if holder.contract and holder.seat_id is not None:
                 due = min(due, account.scope_until(holder, after_at, account.seat_credits(holder, after_at, after_at)))
     return None if due == FOREVER else due
-

@@ -75,6 +75,7 @@ from ledger.grants import (
     holder_of,
     parts_of,
 )
+from ledger.history import scope_of
 from ledger.instants import DAY, FOREVER, HOUR, MINUTE, ORIGIN, Instant, Span
 from ledger.outcome import FORGIVEN, Changed, Folded, Outcome, Refusal, Refused, Repeated, Scope, SeatsChanged, Waiting
 from ledger.rows import Book, Kind, Row, Rows, after, instant_key, number_key, text_key
@@ -132,7 +133,9 @@ class _Missing(Exception):
 class _Refuse(Exception):
     """Internal: a fact breaks a rule."""
 
-    def __init__(self, code: str, field: str | None, message: str, law: str | None = None, details: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, code: str, field: str | None, message: str, law: str | None = None, details: dict[str, int] | None = None
+    ) -> None:
         super().__init__(message)
         self.refusal = Refusal(code=code, field=field, message=message, law=law, details=details)
 
@@ -215,12 +218,16 @@ class Ledger:
         generation = arrived_at // self.lateness
         prefixes = self._prefixes.get(generation)
         if prefixes is None:
-            prefixes = self._prefixes[generation] = tuple(b"i" + (each + (1 << 31)).to_bytes(4, "big") for each in (generation, generation - 1, generation + 1))
+            prefixes = self._prefixes[generation] = tuple(
+                b"i" + (each + (1 << 31)).to_bytes(4, "big") for each in (generation, generation - 1, generation + 1)
+            )
         if load(KNOWN, prefixes[0] + ending) is not None or load(KNOWN, prefixes[1] + ending) is not None:
             return None
         latest = time if time > arrived_at else arrived_at
         later = latest // self.lateness > generation
-        if (later or (arrived_at + self.ahead) // self.lateness > generation) and load(KNOWN, prefixes[2] + ending) is not None:
+        if (later or (arrived_at + self.ahead) // self.lateness > generation) and load(
+            KNOWN, prefixes[2] + ending
+        ) is not None:
             return None
         burned = account.burn_quickly(brief, fact.seat_id, fact.seat_group_key, time, id, fact.amount)
         if burned is None:
@@ -229,7 +236,9 @@ class Ledger:
         if time > who.folded_until:
             who.folded_until = time
             self.book.save(CUSTOMER, customer_key(fact.customer_id), who)
-        known = KnownRow(crc32(_digest_of(fact)), latest + self.lateness, paid, seat.key, account.number, time, fact.amount)
+        known = KnownRow(
+            crc32(_digest_of(fact)), latest + self.lateness, paid, seat.key, account.number, time, fact.amount
+        )
         self.book.save(KNOWN, (prefixes[2] if later else prefixes[0]) + ending, known)
         scope = seat.scope
         if scope is None:
@@ -269,22 +278,44 @@ class Ledger:
             outcome, row, woken = self._accept(who, fact, arrived_at, digest)
         except _Refuse as refused:
             if refused.refusal.code not in FORGIVEN:
-                self._remember(who, known_key, fact, KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(Refused(refusal=refused.refusal)))))
+                self._remember(
+                    who,
+                    known_key,
+                    fact,
+                    KnownRow(
+                        digest,
+                        self._until(fact, arrived_at),
+                        outcome=msgspec.Raw(_encode(Refused(refusal=refused.refusal))),
+                    ),
+                )
             return Refused(refusal=refused.refusal), []
         except _Missing as missing:
             waiting = self._start_waiting(who, fact, arrived_at, missing)
             if isinstance(waiting, Waiting):
-                self._remember(who, known_key, fact, KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(waiting))))
+                self._remember(
+                    who,
+                    known_key,
+                    fact,
+                    KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(waiting))),
+                )
             return waiting, []
         self._remember(who, known_key, fact, row)
         return outcome, woken
 
-    def _accept(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant, digest: int) -> tuple[Outcome, KnownRow, list[str]]:
+    def _accept(
+        self, who: CustomerRow, fact: AnyFact, arrived_at: Instant, digest: int
+    ) -> tuple[Outcome, KnownRow, list[str]]:
         if isinstance(fact, CreditBurn):
             brief = self._contract_of_burn(who, fact)
             holder, paid = self._burn(who, fact, brief)
             row = KnownRow(
-                digest, self._until(fact, arrived_at), paid, holder_key(who, holder), who.credit_types.index(fact.credit_type), fact.time, fact.amount
+                digest,
+                self._until(fact, arrived_at),
+                paid,
+                holder_key(who, holder),
+                who.credit_types.index(fact.credit_type),
+                fact.time,
+                fact.amount,
             )
             folded = Folded(result=burn_result(paid), changed=self._changed(fact.customer_id, who))
             return folded, row, [f"burn:{fact.id}"] if who.waiting else []
@@ -360,7 +391,9 @@ class Ledger:
         counted = self.book.load(WAITING_COUNT, b"#waiting") or CountRow(0)
         turn = self.book.load(WAITING_COUNT, b"#turn") or CountRow(0)
         if who.waiting >= self.wait_customer or counted.count >= self.wait_partition:
-            refusal = Refusal(code="waiting_full", field=missing.refusal.field, message=missing.refusal.message, law="L19")
+            refusal = Refusal(
+                code="waiting_full", field=missing.refusal.field, message=missing.refusal.message, law="L19"
+            )
             return Refused(refusal=refusal)
         who.waiting += 1
         counted.count += 1
@@ -410,11 +443,21 @@ class Ledger:
                 except _Refuse as refused:
                     outcome = Refused(refusal=refused.refusal)
                     if refused.refusal.code not in FORGIVEN:
-                        self._remember(who, known_key, fact, KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(outcome))))
+                        self._remember(
+                            who,
+                            known_key,
+                            fact,
+                            KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(outcome))),
+                        )
                     self._settled.append((fact, outcome))
                 except _Missing as missing:
                     waiting = Waiting(message=missing.refusal.message, code=missing.refusal.code)
-                    self._remember(who, known_key, fact, KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(waiting))))
+                    self._remember(
+                        who,
+                        known_key,
+                        fact,
+                        KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(waiting))),
+                    )
                     who.waiting += 1
                     counted = self.book.load(WAITING_COUNT, b"#waiting") or CountRow(0)
                     counted.count += 1
@@ -434,7 +477,13 @@ class Ledger:
                 known_key, _ = self._identity(who, fact, row.arrived_at)
                 holder, paid = self._burn(who, fact, brief)
                 known = KnownRow(
-                    crc32(_digest_of(fact)), self._until(fact, row.arrived_at), paid, holder_key(who, holder), who.credit_types.index(fact.credit_type), fact.time, fact.amount
+                    crc32(_digest_of(fact)),
+                    self._until(fact, row.arrived_at),
+                    paid,
+                    holder_key(who, holder),
+                    who.credit_types.index(fact.credit_type),
+                    fact.time,
+                    fact.amount,
                 )
                 self._remember(who, known_key, fact, known)
                 return Folded(result=burn_result(paid), changed=self._changed(fact.customer_id, who))
@@ -446,25 +495,38 @@ class Ledger:
         if fact.contract_id is not None:
             brief = who.brief(fact.contract_id)
             if brief is None:
-                raise _Missing("unknown_contract", "contract_id", f"contract {fact.contract_id} is not known yet", f"contract:{fact.contract_id}")
+                raise _Missing(
+                    "unknown_contract",
+                    "contract_id",
+                    f"contract {fact.contract_id} is not known yet",
+                    f"contract:{fact.contract_id}",
+                )
             return brief
         holding = [brief for brief in who.contracts if brief.starting_at <= fact.time < brief.ending_before]
         if len(holding) == 1:
             return holding[0]
         if not holding:
-            raise _Missing("unknown_contract", "contract_id", "no contract of this customer holds the burn's time", "contract")
-        seated = [brief for brief in holding if fact.seat_id is not None and self._sits(who, brief, fact.seat_id, fact.seat_group_key, fact.time)]
+            raise _Missing(
+                "unknown_contract", "contract_id", "no contract of this customer holds the burn's time", "contract"
+            )
+        seated = [
+            brief
+            for brief in holding
+            if fact.seat_id is not None and self._sits(who, brief, fact.seat_id, fact.seat_group_key, fact.time)
+        ]
         if len(seated) == 1:
             return seated[0]
-        raise _Missing("contract_ambiguous", "contract_id", "several contracts hold the burn's time; name one", "contract")
+        raise _Missing(
+            "contract_ambiguous", "contract_id", "several contracts hold the burn's time; name one", "contract"
+        )
 
     def _sits(self, who: CustomerRow, brief: ContractBrief, seat_id: str, seat_group_key: str, at: Instant) -> bool:
         contract = load_contract(self.book, who.number, brief.number)
         for subscription in contract.subscriptions:
             born, dies = contract.life(subscription)
-            if subscription.seat_group_key == seat_group_key and born <= at < dies:
-                if seats.is_assigned(self.book, who.number, subscription, seat_id, at):
-                    return True
+            lives = subscription.seat_group_key == seat_group_key and born <= at < dies
+            if lives and seats.is_assigned(self.book, who.number, subscription, seat_id, at):
+                return True
         return False
 
     def _nearest_contract(self, who: CustomerRow, at: Instant) -> ContractBrief | None:
@@ -474,7 +536,9 @@ class Ledger:
             return max(ended, key=lambda brief: (brief.ending_before, brief.contract_id))
         return min(who.contracts, key=lambda brief: (brief.starting_at, brief.contract_id), default=None)
 
-    def _burn(self, who: CustomerRow, fact: CreditBurn, brief: ContractBrief) -> tuple[Holder, list[tuple[str, Amount]]]:
+    def _burn(
+        self, who: CustomerRow, fact: CreditBurn, brief: ContractBrief
+    ) -> tuple[Holder, list[tuple[str, Amount]]]:
         if fact.seat_id is None:
             holder = Holder(brief.number)
         else:
@@ -517,7 +581,9 @@ class Ledger:
         for credit_type, account in self._accounts.get(who.number, {}).items():
             if account.touched:
                 for key, since in sorted(account.touched.items()):
-                    changed.append(Changed(scope=scope_of(customer_id, who, holder_of(who, key), credit_type), since=since))
+                    changed.append(
+                        Changed(scope=scope_of(customer_id, who, holder_of(who, key), credit_type), since=since)
+                    )
                 account.touched.clear()
         return tuple(changed)
 
@@ -541,17 +607,28 @@ class Ledger:
                 assert contract is not None
                 self._end_contract(who, contract, fact)
                 woken = ["contract"]
-                seats_changed = [SeatsChanged(contract_id=contract.contract_id, subscription_id=row.subscription_id, since=fact.time) for row in contract.subscriptions]
+                seats_changed = [
+                    SeatsChanged(contract_id=contract.contract_id, subscription_id=row.subscription_id, since=fact.time)
+                    for row in contract.subscriptions
+                ]
             case SubscriptionAdded():
                 assert contract is not None
                 self._add_subscription(who, contract, fact.subscription, fact)
                 woken = ["subscription", "contract"]
-                seats_changed = [SeatsChanged(contract_id=contract.contract_id, subscription_id=fact.subscription.subscription_id, since=fact.subscription.starting_at)]
+                seats_changed = [
+                    SeatsChanged(
+                        contract_id=contract.contract_id,
+                        subscription_id=fact.subscription.subscription_id,
+                        since=fact.subscription.starting_at,
+                    )
+                ]
             case SubscriptionUpdated() | SubscriptionEnded():
                 assert contract is not None
                 since = self._change_subscription(who, contract, fact)
                 woken = ["subscription", "contract"]
-                seats_changed = [SeatsChanged(contract_id=contract.contract_id, subscription_id=fact.subscription_id, since=since)]
+                seats_changed = [
+                    SeatsChanged(contract_id=contract.contract_id, subscription_id=fact.subscription_id, since=since)
+                ]
             case RecurringCreditAdded():
                 assert contract is not None
                 self._add_recurring(who, contract, fact.recurring_credit, fact, "recurring_credit")
@@ -568,7 +645,10 @@ class Ledger:
                 self._edit_grant(who, contract, fact)
             case PeriodReset():
                 row = contract if contract is not None else load_contract(self.book, who.number, 0)
-                row.resets = sorted([*row.resets, Reset(fact.time, fact.id, fact.preserve_overage)], key=lambda reset: (reset.time, reset.id))
+                row.resets = sorted(
+                    [*row.resets, Reset(fact.time, fact.id, fact.preserve_overage)],
+                    key=lambda reset: (reset.time, reset.id),
+                )
                 self._save_contract(who, row, revised=True)
                 self._rebuild(who, fact.time)
         return {}, seats_changed, woken
@@ -576,7 +656,9 @@ class Ledger:
     def _contract(self, who: CustomerRow, contract_id: str) -> ContractRow:
         brief = who.brief(contract_id)
         if brief is None:
-            raise _Missing("unknown_contract", "contract_id", f"contract {contract_id} is not known yet", f"contract:{contract_id}")
+            raise _Missing(
+                "unknown_contract", "contract_id", f"contract {contract_id} is not known yet", f"contract:{contract_id}"
+            )
         return load_contract(self.book, who.number, brief.number)
 
     def _save_contract(self, who: CustomerRow, contract: ContractRow, *, revised: bool) -> None:
@@ -589,14 +671,18 @@ class Ledger:
     def _save_customer(self, who: CustomerRow, customer_id: str) -> None:
         self.book.save(CUSTOMER, customer_key(customer_id), who)
 
-    def _create_contract(self, who: CustomerRow, fact: ContractCreated) -> tuple[dict[str, Any], list[SeatsChanged], list[str]]:
+    def _create_contract(
+        self, who: CustomerRow, fact: ContractCreated
+    ) -> tuple[dict[str, Any], list[SeatsChanged], list[str]]:
         if who.brief(fact.contract_id) is not None:
             raise _Refuse("already_exists", "contract_id", f"contract {fact.contract_id} exists already", "L4")
         contract = ContractRow(0, fact.contract_id, fact.starting_at, fact.time, fact.id, fact.name, fact.overage)
         contract.ends = said(fact.time, fact.id, fact.ending_before)
         self._check_brought(fact)
         contract.number = who.number_one()
-        brief = ContractBrief(contract.number, fact.contract_id, fact.starting_at, contract.ending_before(), fact.overage == "carry")
+        brief = ContractBrief(
+            contract.number, fact.contract_id, fact.starting_at, contract.ending_before(), fact.overage == "carry"
+        )
         who.contracts.append(brief)
         self._save_customer(who, fact.customer_id)
         for subscription in fact.subscriptions:
@@ -607,9 +693,17 @@ class Ledger:
         for index, grant in enumerate(fact.grants):
             self._put_grant(who, contract, grant, fact, f"grants[{index}]")
         self._rebuild(who, fact.starting_at)
-        changed = [SeatsChanged(contract_id=fact.contract_id, subscription_id=one.subscription_id, since=one.starting_at) for one in fact.subscriptions]
+        changed = [
+            SeatsChanged(contract_id=fact.contract_id, subscription_id=one.subscription_id, since=one.starting_at)
+            for one in fact.subscriptions
+        ]
         named = [one.recurring_credit_id for one in fact.recurring_credits] + [one.grant_id for one in fact.grants]
-        woken = [f"contract:{fact.contract_id}", "contract", "subscription", *(f"grant:{fact.contract_id}:{id}" for id in named)]
+        woken = [
+            f"contract:{fact.contract_id}",
+            "contract",
+            "subscription",
+            *(f"grant:{fact.contract_id}:{id}" for id in named),
+        ]
         return {}, changed, woken
 
     def _check_brought(self, fact: ContractCreated) -> None:
@@ -628,45 +722,83 @@ class Ledger:
         for index, recurring in enumerate(fact.recurring_credits):
             field = f"recurring_credits[{index}]"
             if recurring.recurring_credit_id in ids:
-                raise _Refuse("already_exists", f"{field}.recurring_credit_id", "names a grant or recurring credit twice", "L4")
+                raise _Refuse(
+                    "already_exists", f"{field}.recurring_credit_id", "names a grant or recurring credit twice", "L4"
+                )
             ids.add(recurring.recurring_credit_id)
             if recurring.subscription_id is not None and recurring.subscription_id not in modes:
-                raise _Refuse("unknown_subscription", f"{field}.subscription_id", f"subscription {recurring.subscription_id} is not among the contract's", "L19")
-            if recurring.allocation == "individual" and (recurring.subscription_id is None or modes[recurring.subscription_id] != "seats"):
-                raise _Refuse("wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10")
+                raise _Refuse(
+                    "unknown_subscription",
+                    f"{field}.subscription_id",
+                    f"subscription {recurring.subscription_id} is not among the contract's",
+                    "L19",
+                )
+            if recurring.allocation == "individual" and (
+                recurring.subscription_id is None or modes[recurring.subscription_id] != "seats"
+            ):
+                raise _Refuse(
+                    "wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10"
+                )
         for index, grant in enumerate(fact.grants):
             if grant.grant_id in ids:
-                raise _Refuse("already_exists", f"grants[{index}].grant_id", "names a grant or recurring credit twice", "L4")
+                raise _Refuse(
+                    "already_exists", f"grants[{index}].grant_id", "names a grant or recurring credit twice", "L4"
+                )
             ids.add(grant.grant_id)
 
     # subscriptions
 
-    def _put_subscription(self, who: CustomerRow, contract: ContractRow, subscription: Subscription, time: Instant, id: str) -> None:
+    def _put_subscription(
+        self, who: CustomerRow, contract: ContractRow, subscription: Subscription, time: Instant, id: str
+    ) -> None:
         row = SubscriptionRow(who.number_one(), subscription, time, id, said(time, id, subscription.ending_before))
         who.group_key(subscription.seat_group_key)
         contract.subscriptions.append(row)
         seats.begin(self.book, who.number, row)
 
-    def _add_subscription(self, who: CustomerRow, contract: ContractRow, subscription: Subscription, fact: AnyFact) -> None:
+    def _add_subscription(
+        self, who: CustomerRow, contract: ContractRow, subscription: Subscription, fact: AnyFact
+    ) -> None:
         if contract.subscription(subscription.subscription_id, None, 0) is not None:
-            raise _Refuse("already_exists", "subscription.subscription_id", f"subscription {subscription.subscription_id} exists already", "L4")
-        self._check_feature_code(contract, subscription.feature_code, None, subscription.starting_at, "subscription.feature_code")
+            raise _Refuse(
+                "already_exists",
+                "subscription.subscription_id",
+                f"subscription {subscription.subscription_id} exists already",
+                "L4",
+            )
+        self._check_feature_code(
+            contract, subscription.feature_code, None, subscription.starting_at, "subscription.feature_code"
+        )
         self._put_subscription(who, contract, subscription, fact.time, fact.id)
         self._save_customer(who, fact.customer_id)
         self._save_contract(who, contract, revised=False)
 
-    def _check_feature_code(self, contract: ContractRow, feature_code: str | None, besides: SubscriptionRow | None, at: Instant, field: str) -> None:
+    def _check_feature_code(
+        self, contract: ContractRow, feature_code: str | None, besides: SubscriptionRow | None, at: Instant, field: str
+    ) -> None:
         if feature_code is None:
             return
         for row in contract.subscriptions:
             codes = {row.given.feature_code, *(update.changes.feature_code for update in row.updates)}
             if row is not besides and feature_code in codes:
-                raise _Refuse("already_exists", field, f"feature_code {feature_code} belongs to subscription {row.subscription_id}", "L4")
+                raise _Refuse(
+                    "already_exists",
+                    field,
+                    f"feature_code {feature_code} belongs to subscription {row.subscription_id}",
+                    "L4",
+                )
 
-    def _change_subscription(self, who: CustomerRow, contract: ContractRow, fact: SubscriptionUpdated | SubscriptionEnded) -> Instant:
+    def _change_subscription(
+        self, who: CustomerRow, contract: ContractRow, fact: SubscriptionUpdated | SubscriptionEnded
+    ) -> Instant:
         row = contract.subscription(fact.subscription_id, None, 0)
         if row is None:
-            raise _Missing("unknown_subscription", "subscription_id", f"subscription {fact.subscription_id} is not known yet", "subscription")
+            raise _Missing(
+                "unknown_subscription",
+                "subscription_id",
+                f"subscription {fact.subscription_id} is not known yet",
+                "subscription",
+            )
         if isinstance(fact, SubscriptionEnded):
             before = row.ending_before()
             row.ends = [*row.ends, End(fact.time, fact.id, fact.ending_before)]
@@ -691,29 +823,57 @@ class Ledger:
 
     # recurring credits
 
-    def _add_recurring(self, who: CustomerRow, contract: ContractRow, recurring: RecurringCredit, fact: AnyFact, field: str) -> None:
+    def _add_recurring(
+        self, who: CustomerRow, contract: ContractRow, recurring: RecurringCredit, fact: AnyFact, field: str
+    ) -> None:
         key = entity_key(who.number, contract.number, recurring.recurring_credit_id)
         if self.book.load(ENTITY, key) is not None:
-            raise _Refuse("already_exists", f"{field}.recurring_credit_id", f"{recurring.recurring_credit_id} exists already", "L4")
+            raise _Refuse(
+                "already_exists",
+                f"{field}.recurring_credit_id",
+                f"{recurring.recurring_credit_id} exists already",
+                "L4",
+            )
         if recurring.subscription_id is not None:
             row = contract.subscription(recurring.subscription_id, None, 0)
             if row is None:
-                raise _Missing("unknown_subscription", f"{field}.subscription_id", f"subscription {recurring.subscription_id} is not known yet", "subscription")
+                raise _Missing(
+                    "unknown_subscription",
+                    f"{field}.subscription_id",
+                    f"subscription {recurring.subscription_id} is not known yet",
+                    "subscription",
+                )
             if recurring.allocation == "individual" and row.at(FOREVER).mode != "seats":
-                raise _Refuse("wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10")
+                raise _Refuse(
+                    "wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10"
+                )
         elif recurring.allocation == "individual":
             raise _Refuse("wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10")
         who.credit_type(recurring.credit_type)
         self._save_customer(who, fact.customer_id)
         self.book.save(ENTITY, key, EntityRow())
         contract.recurring.append(
-            RecurringRow(who.number_one(), recurring, fact.time, fact.id, topic(fact), said(fact.time, fact.id, recurring.ending_before))
+            RecurringRow(
+                who.number_one(),
+                recurring,
+                fact.time,
+                fact.id,
+                topic(fact),
+                said(fact.time, fact.id, recurring.ending_before),
+            )
         )
 
-    def _change_recurring(self, who: CustomerRow, contract: ContractRow, fact: RecurringCreditUpdated | RecurringCreditEnded) -> None:
+    def _change_recurring(
+        self, who: CustomerRow, contract: ContractRow, fact: RecurringCreditUpdated | RecurringCreditEnded
+    ) -> None:
         row = contract.recurring_credit(fact.recurring_credit_id)
         if row is None:
-            raise _Missing("unknown_grant", "recurring_credit_id", f"recurring credit {fact.recurring_credit_id} is not known yet", f"grant:{contract.contract_id}:{fact.recurring_credit_id}")
+            raise _Missing(
+                "unknown_grant",
+                "recurring_credit_id",
+                f"recurring credit {fact.recurring_credit_id} is not known yet",
+                f"grant:{contract.contract_id}:{fact.recurring_credit_id}",
+            )
         since = fact.time
         if isinstance(fact, RecurringCreditEnded):
             before = row.ending_before()
@@ -738,7 +898,9 @@ class Ledger:
         else:
             account.rework({holder: since})
 
-    def _put_grant(self, who: CustomerRow, contract: ContractRow | None, grant: Grant, fact: AnyFact, field: str) -> Holder:
+    def _put_grant(
+        self, who: CustomerRow, contract: ContractRow | None, grant: Grant, fact: AnyFact, field: str
+    ) -> Holder:
         number = 0 if contract is None else contract.number
         key = entity_key(who.number, number, grant.grant_id)
         if self.book.load(ENTITY, key) is not None:
@@ -751,14 +913,25 @@ class Ledger:
         self._save_customer(who, fact.customer_id)
         of = holder_key(who, holder)
         self.book.save(ENTITY, key, EntityRow(of, grant.expires_at))
-        self.book.save(GRANT, grant_key(who.number, of, grant.expires_at, grant.grant_id), GrantRow(grant, fact.time, fact.id, topic(fact)))
+        self.book.save(
+            GRANT,
+            grant_key(who.number, of, grant.expires_at, grant.grant_id),
+            GrantRow(grant, fact.time, fact.id, topic(fact)),
+        )
         return holder
 
-    def _edit_grant(self, who: CustomerRow, contract: ContractRow | None, fact: CreditsVoided | CreditsAdjusted) -> None:
+    def _edit_grant(
+        self, who: CustomerRow, contract: ContractRow | None, fact: CreditsVoided | CreditsAdjusted
+    ) -> None:
         number = 0 if contract is None else contract.number
         entity = self.book.load(ENTITY, entity_key(who.number, number, fact.grant_id))
         if entity is None:
-            raise _Missing("unknown_grant", "grant_id", f"grant {fact.grant_id} is not known yet", f"grant:{fact.contract_id or ''}:{fact.grant_id}")
+            raise _Missing(
+                "unknown_grant",
+                "grant_id",
+                f"grant {fact.grant_id} is not known yet",
+                f"grant:{fact.contract_id or ''}:{fact.grant_id}",
+            )
         if entity.holder is not None:
             self._edit_explicit(who, entity, fact)
             return
@@ -785,7 +958,11 @@ class Ledger:
             holder = Holder(number, fact.seat_id, subscription.seat_group_key)
         key = edits_key(who.number, holder_key(who, holder), fact.grant_id)
         edits = self.book.load(EDITS, key) or EditsRow()
-        since = min([since, *(void.voided_at for void in (*edits.voids, *row.voids))]) if isinstance(fact, CreditsVoided) else since
+        since = (
+            min([since, *(void.voided_at for void in (*edits.voids, *row.voids))])
+            if isinstance(fact, CreditsVoided)
+            else since
+        )
         if isinstance(fact, CreditsVoided):
             edits.voids = [*edits.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice)]
         else:
@@ -849,7 +1026,9 @@ class Ledger:
     # seats
 
     def _change_seats(self, who: CustomerRow, fact: SeatChange) -> tuple[dict[str, Any], list[SeatsChanged], list[str]]:
-        contract = self._contract(who, fact.contract_id) if fact.contract_id is not None else self._contract_of_edit(who, fact)
+        contract = (
+            self._contract(who, fact.contract_id) if fact.contract_id is not None else self._contract_of_edit(who, fact)
+        )
         edited = seats.edit(self.book, who.number, contract, fact)
         if isinstance(edited, Refusal):
             if edited.code == "unknown_subscription":
@@ -863,18 +1042,27 @@ class Ledger:
         self._save_contract(who, contract, revised=False)
         self._earn_anew(who, contract, edited)
         changed: dict[str, Instant] = {}
-        for subscription, since in [(one.subscription, one.since) for one in edited.seats] + [(one.subscription, one.since) for one in edited.steps]:
+        for subscription, since in [(one.subscription, one.since) for one in edited.seats] + [
+            (one.subscription, one.since) for one in edited.steps
+        ]:
             changed[subscription.subscription_id] = min(changed.get(subscription.subscription_id, FOREVER), since)
         return (
             edited.results,
-            [SeatsChanged(contract_id=contract.contract_id, subscription_id=id, since=since) for id, since in sorted(changed.items())],
+            [
+                SeatsChanged(contract_id=contract.contract_id, subscription_id=id, since=since)
+                for id, since in sorted(changed.items())
+            ],
             ["contract"],
         )
 
     def _earn_anew(self, who: CustomerRow, contract: ContractRow, edited: seats.Edited) -> None:
         """Slices follow the seats as known now (L10)."""
         for credit_type in who.credit_types:
-            pooled = {row.given.subscription_id for row in contract.recurring if row.given.credit_type == credit_type and row.given.allocation == "pooled"}
+            pooled = {
+                row.given.subscription_id
+                for row in contract.recurring
+                if row.given.credit_type == credit_type and row.given.allocation == "pooled"
+            }
             shared = [touched.since for touched in edited.steps if touched.subscription.subscription_id in pooled]
             holders: dict[Holder, Instant] = {}
             for touched in edited.seats:
@@ -891,19 +1079,37 @@ class Ledger:
         """The contract whose window holds the edit's `time`; of several the only one that has the subscription (D24)."""
         holding = [brief for brief in who.contracts if brief.starting_at <= fact.time < brief.ending_before]
         if not holding:
-            raise _Missing("unknown_contract", "contract_id", "no contract of this customer holds the edit's time", "contract")
+            raise _Missing(
+                "unknown_contract", "contract_id", "no contract of this customer holds the edit's time", "contract"
+            )
         rows = [load_contract(self.book, who.number, brief.number) for brief in holding]
         if len(rows) > 1:
-            named = [(one.subscription_id, one.feature_code) for one in (fact, *fact.operations) if (one.subscription_id, one.feature_code) != (None, None)]
+            named = [
+                (one.subscription_id, one.feature_code)
+                for one in (fact, *fact.operations)
+                if (one.subscription_id, one.feature_code) != (None, None)
+            ]
             rows = [row for row in rows if all(row.subscription(id, code, fact.time) is not None for id, code in named)]
         if len(rows) != 1:
-            raise _Missing("contract_ambiguous", "contract_id", "several contracts hold the edit's time; name one", "contract")
+            raise _Missing(
+                "contract_ambiguous", "contract_id", "several contracts hold the edit's time; name one", "contract"
+            )
         return rows[0]
 
     # --- questions ---
 
-    def balances(self, customer_id: str, at: Instant, *, contract_id: str | None = None, seat_id: str | None = None, credit_type: str | None = None) -> list[Balance]:
-        return history.balances(self.book, customer_id, at, contract_id=contract_id, seat_id=seat_id, credit_type=credit_type)
+    def balances(
+        self,
+        customer_id: str,
+        at: Instant,
+        *,
+        contract_id: str | None = None,
+        seat_id: str | None = None,
+        credit_type: str | None = None,
+    ) -> list[Balance]:
+        return history.balances(
+            self.book, customer_id, at, contract_id=contract_id, seat_id=seat_id, credit_type=credit_type
+        )
 
     def entries(self, customer_id: str, until: Instant) -> list[Entry]:
         return history.entries(self.book, customer_id, until)
@@ -934,14 +1140,6 @@ class Ledger:
         return history.next_due(self.book, customer_id, after)
 
 
-def scope_of(customer_id: str, who: CustomerRow, holder: Holder, credit_type: str) -> Scope:
-    contract_id = next((brief.contract_id for brief in who.contracts if brief.number == holder.contract), None)
-    if holder.seat_id is None:
-        return Scope(customer_id=customer_id, contract_id=contract_id, credit_type=credit_type)
-    assert holder.seat_group_key is not None
-    return Scope(customer_id=customer_id, contract_id=contract_id, seat_id=holder.seat_id, seat_group_key=holder.seat_group_key, credit_type=credit_type)
-
-
 def burn_result(paid: list[tuple[str, Amount]]) -> dict[str, Any]:
     """What each grant paid of a burn, and the overage."""
     rows: list[list[Any]] = []
@@ -961,7 +1159,9 @@ def earliest_change(fact: AnyFact) -> tuple[Instant, str]:
     named: list[tuple[Instant, str]] = []
     match fact:
         case SeatChange():
-            named = [(operation.starting_at, f"operations[{i}].starting_at") for i, operation in enumerate(fact.operations)]
+            named = [
+                (operation.starting_at, f"operations[{i}].starting_at") for i, operation in enumerate(fact.operations)
+            ]
         case CreditsGranted():
             named = [(fact.grant.effective_at, "effective_at")]
         case CreditsVoided():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ledger.amounts import Amount
+from ledger.answers import EntryType
 from ledger.grants import Credit, Left
 from ledger.instants import FOREVER, ORIGIN, Instant
 
@@ -30,10 +31,18 @@ class Transfer(NamedTuple):
 
 
 #: time, type, amount, beside, credit, cause type, cause id
-Emit = Callable[[Instant, str, Amount, Amount, Credit | None, str, str], None]
+Emit = Callable[[Instant, EntryType, Amount, Amount, Credit | None, str, str], None]
 
 
-def silent(time: Instant, type: str, amount: Amount, beside: Amount, credit: Credit | None, cause_type: str, cause_id: str) -> None:
+def silent(
+    time: Instant,
+    type: EntryType,
+    amount: Amount,
+    beside: Amount,
+    credit: Credit | None,
+    cause_type: str,
+    cause_id: str,
+) -> None:
     pass
 
 
@@ -125,7 +134,9 @@ class Standing:
             if recurrence is not None and credit.start < at and credit.name in left:
                 every, anchor = recurrence.every, recurrence.anchor
                 if every.point(anchor, every.index(anchor, at)) == at:
-                    self._set(credit, left[credit.name], at, credit.set_amount, emit, credit.cause_type, credit.cause_id)
+                    self._set(
+                        credit, left[credit.name], at, credit.set_amount, emit, credit.cause_type, credit.cause_id
+                    )
         if until_step == 3:
             return
         # 4: moves, then what starts, is given back and rises, then adjustments
@@ -201,7 +212,9 @@ class Standing:
                 emit(at, "debt_forgiven", 0, -self.over, None, "contract-change", reset.id)
             self.over = 0
 
-    def _set(self, credit: Credit, has: Left, at: Instant, amount: Amount, emit: Emit, cause_type: str, cause_id: str) -> None:
+    def _set(
+        self, credit: Credit, has: Left, at: Instant, amount: Amount, emit: Emit, cause_type: str, cause_id: str
+    ) -> None:
         """The balance is set: what that adds is lifted, what it takes is forfeited (L14)."""
         change = amount - has.amount
         has.amount = has.granted = amount
@@ -209,7 +222,9 @@ class Standing:
             emit(at, "lifted" if change > 0 else "forfeited", change, 0, credit, cause_type, cause_id)
 
 
-def next_instant(credits: Iterable[Credit], resets: Iterable[ResetAt], transfers: Iterable[Transfer], after: Instant) -> Instant:
+def next_instant(
+    credits: Iterable[Credit], resets: Iterable[ResetAt], transfers: Iterable[Transfer], after: Instant
+) -> Instant:
     """The first instant strictly after `after` at which something happens."""
     due = min((credit.next_event(after) for credit in credits), default=FOREVER)
     for reset in resets:

@@ -35,7 +35,9 @@ def gist(outcome: Outcome) -> Any:
 def _without_names(result: dict[str, Any]) -> dict[str, Any]:
     """Who came and left is compared where the whole is: an edit names only those that it looked at."""
     return {
-        key: {field: value for field, value in each.items() if field not in ("added", "removed")} if isinstance(each, dict) else each
+        key: {field: value for field, value in each.items() if field not in ("added", "removed")}
+        if isinstance(each, dict)
+        else each
         for key, each in result.items()
     }
 
@@ -62,12 +64,22 @@ def duel(history: list[tuple[AnyFact, Instant]], rng: random.Random, *, question
         said.append((fact, arrived_at))
         if clock is None or arrived_at > clock:
             clock = arrived_at
-            _same("what waited in vain", [(one.id, gist(what)) for one, what in ledger.advance(clock)], [(one.id, gist(what)) for one, what in model.advance(clock)], said)
+            _same(
+                "what waited in vain",
+                [(one.id, gist(what)) for one, what in ledger.advance(clock)],
+                [(one.id, gist(what)) for one, what in model.advance(clock)],
+                said,
+            )
         mine, theirs = gist(ledger.fold(fact, arrived_at)), gist(model.fold(fact, arrived_at))
         if isinstance(fact, ContractCreated) and mine[0] == theirs[0] == "refused":
             mine = theirs  # a contract with two faults: either may be named
         _same(f"outcome of {fact}", mine, theirs, said)
-        _same(f"settled by {fact}", [(one.id, gist(what)) for one, what in ledger.settled()], [(one.id, gist(what)) for one, what in model.settled()], said)
+        _same(
+            f"settled by {fact}",
+            [(one.id, gist(what)) for one, what in ledger.settled()],
+            [(one.id, gist(what)) for one, what in model.settled()],
+            said,
+        )
         if rng.random() < 0.4:
             ledger.flush()
         if rng.random() < questions / 3 or i == len(history) - 1:
@@ -80,7 +92,12 @@ def ask(ledger: Ledger, model: Model, said: list[tuple[AnyFact, Instant]], rng: 
     for customer_id in sorted({fact.customer_id for fact, _ in said}):
         picked = rng.sample(instants, min(3, len(instants)))
         for at in [*picked, rng.choice(instants) + rng.choice([-1, 1, HOUR, 30 * 24 * HOUR])]:
-            _same(f"balances of {customer_id} at {at}", _balances(ledger.balances(customer_id, at)), _balances(model.balances(customer_id, at)), said)
+            _same(
+                f"balances of {customer_id} at {at}",
+                _balances(ledger.balances(customer_id, at)),
+                _balances(model.balances(customer_id, at)),
+                said,
+            )
             for contract_id in ledger.contracts(customer_id):
                 mine, theirs = ledger.counts(customer_id, contract_id, at), model.counts(customer_id, contract_id, at)
                 _same(f"counts of {contract_id} at {at}", mine, theirs, said)
@@ -92,7 +109,12 @@ def ask(ledger: Ledger, model: Model, said: list[tuple[AnyFact, Instant]], rng: 
                         said,
                     )
         until = rng.choice(instants)
-        _same(f"entries until {until}", _entries(ledger.entries(customer_id, until)), _entries(model.entries(customer_id, until)), said)
+        _same(
+            f"entries until {until}",
+            _entries(ledger.entries(customer_id, until)),
+            _entries(model.entries(customer_id, until)),
+            said,
+        )
         _same(f"charges until {until}", ledger.charges(customer_id, until), model.charges(customer_id, until), said)
 
 
@@ -101,25 +123,61 @@ def _balances(rows: list[Any]) -> list[Any]:
 
 
 def _balance(one: Any) -> Any:
-    return (one.scope, one.balance, one.granted, one.overage, tuple((g.grant_id, g.slice, g.balance, g.granted, g.priority, g.effective_at, g.expires_at) for g in one.grants))
+    return (
+        one.scope,
+        one.balance,
+        one.granted,
+        one.overage,
+        tuple(
+            (g.grant_id, g.slice, g.balance, g.granted, g.priority, g.effective_at, g.expires_at) for g in one.grants
+        ),
+    )
 
 
 def _passed_through(lines: list[Any]) -> list[Any]:
     """A seat that handed on at once what it was handed: whether both lines are told is left open."""
-    brought = {(line.time, line.scope, line.grant_id, line.slice, line.amount, line.beside) for line in lines if line.type == "moved_in"}
-    taken = {(line.time, line.scope, line.grant_id, line.slice, -line.amount, -line.beside) for line in lines if line.type == "moved_out"}
+    brought = {
+        (line.time, line.scope, line.grant_id, line.slice, line.amount, line.beside)
+        for line in lines
+        if line.type == "moved_in"
+    }
+    taken = {
+        (line.time, line.scope, line.grant_id, line.slice, -line.amount, -line.beside)
+        for line in lines
+        if line.type == "moved_out"
+    }
     both = brought & taken
     return [
         line
         for line in lines
-        if not (line.type == "moved_in" and (line.time, line.scope, line.grant_id, line.slice, line.amount, line.beside) in both)
-        and not (line.type == "moved_out" and (line.time, line.scope, line.grant_id, line.slice, -line.amount, -line.beside) in both)
+        if not (
+            line.type == "moved_in"
+            and (line.time, line.scope, line.grant_id, line.slice, line.amount, line.beside) in both
+        )
+        and not (
+            line.type == "moved_out"
+            and (line.time, line.scope, line.grant_id, line.slice, -line.amount, -line.beside) in both
+        )
     ]
 
 
 def _entries(lines: list[Any]) -> list[Any]:
     lines = _passed_through(lines)
-    return sorted(repr((line.time, line.type, line.amount, line.beside, line.scope, line.grant_id, None if line.type == "lapsed" else line.slice, line.cause_id if line.type in ("burned", "overage", "adjusted", "voided") else "")) for line in lines)
+    return sorted(
+        repr(
+            (
+                line.time,
+                line.type,
+                line.amount,
+                line.beside,
+                line.scope,
+                line.grant_id,
+                None if line.type == "lapsed" else line.slice,
+                line.cause_id if line.type in ("burned", "overage", "adjusted", "voided") else "",
+            )
+        )
+        for line in lines
+    )
 
 
 def _same(what: str, mine: Any, theirs: Any, said: list[tuple[AnyFact, Instant]]) -> None:
@@ -128,7 +186,12 @@ def _same(what: str, mine: Any, theirs: Any, said: list[tuple[AnyFact, Instant]]
     if isinstance(mine, list) and isinstance(theirs, list):
         only_mine = [one for i, one in enumerate(mine) if mine[: i + 1].count(one) > theirs.count(one)]
         only_theirs = [one for i, one in enumerate(theirs) if theirs[: i + 1].count(one) > mine.count(one)]
-        detail = "engine only:\n  " + "\n  ".join(map(repr, only_mine)) + "\nmodel only:\n  " + "\n  ".join(map(repr, only_theirs))
+        detail = (
+            "engine only:\n  "
+            + "\n  ".join(map(repr, only_mine))
+            + "\nmodel only:\n  "
+            + "\n  ".join(map(repr, only_theirs))
+        )
     else:
         detail = f"engine: {mine!r}\nmodel:  {theirs!r}"
     facts = "\n".join(f"  {arrived}: {fact!r}" for fact, arrived in said)
