@@ -276,7 +276,7 @@ _PLACES = {
 
 
 def _where(size: Size) -> Iterator[Line]:
-    """Where the time goes: the stack is looked at every millisecond."""
+    """Where the time goes: the stack is looked at every few milliseconds."""
     warm = CUSTOMERS * SEATS + BATCH
     messages = burns(warm + size.batches * BATCH, CUSTOMERS, SEATS)
     partition = Partition(list(mixed(CUSTOMERS, SEATS, dry=False))).fold_all(messages[:warm])
@@ -298,13 +298,15 @@ def _where(size: Size) -> Iterator[Line]:
 
 
 def _place(frame: FrameType | None) -> str:
+    found = None
     while frame is not None:
-        code = frame.f_code
+        code, caller = frame.f_code, frame.f_back
+        if code.co_name == "load" and caller is not None and caller.f_code.co_name == "_burn_quickly":
+            return "identity"
         for name in (Path(code.co_filename).parent.name, code.co_name):
-            if name in _PLACES:
-                return _PLACES[name]
-        frame = frame.f_back
-    return "elsewhere"
+            found = found or _PLACES.get(name)
+        frame = caller
+    return found or "elsewhere"
 
 
 # --- the cost of one burn --------------------------------------------------------------------------------------------
