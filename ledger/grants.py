@@ -6,7 +6,7 @@ start for 100,000 seats writes nothing. A `Credit` is either, ready to be played
 """
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple, TypeVar
 
 from ledger import seats
@@ -437,7 +437,7 @@ def pooled_slices(
             else:
                 credit.subscription_id = subscription.subscription_id
                 _quantities(book, customer, contract, subscription, recurring, period, credit)
-            _edit(credit, recurring, edits, lambda at, r=recurring: _last_pooled(r, at))
+            _edit(credit, recurring, edits, partial(_last_pooled, recurring))
             if credit.start < credit.end and credit.end > low:
                 yield credit
 
@@ -589,9 +589,7 @@ def seat_slices(
                 credit,
                 recurring,
                 edits,
-                lambda at, r=recurring, s=subscription, st=stays: _last_of_seat(
-                    book, customer, contract, s, r, holder.seat_id, st, at
-                ),
+                partial(_last_of_seat, book, customer, contract, subscription, recurring, holder.seat_id, stays),
             )
             if credit.start < credit.end and credit.end > low:
                 yield credit
@@ -812,7 +810,7 @@ def edit_handed_on(book: Book, customer: CustomerRow, credit: Credit, holder: Ho
     recurring = contract.recurring_credit(credit.grant_id)
     assert recurring is not None and holder.seat_id is not None
     edits = book.load(EDITS, edits_key(customer.number, holder_key(customer, holder), credit.grant_id)) or EditsRow()
-    _edit(credit, recurring, edits, lambda at: _last_pooled(recurring, at))
+    _edit(credit, recurring, edits, partial(_last_pooled, recurring))
     subscription = contract.subscription(recurring.given.subscription_id, None, 0)
     assert subscription is not None
     stays = stays_of(book, customer, contract, subscription, holder.seat_id)
