@@ -19,12 +19,8 @@ from zlib import crc32
 
 import msgspec
 
-from ledger import charges as seat_charges
-from ledger import history, instants, seats
-from ledger.amounts import Amount
+from ledger import history, instants
 from ledger.answers import Balance, Charge, Counts, GrantBalance
-from ledger.balances import Account
-from ledger.contracts import CUSTOMER, ContractRow, SubscriptionRow, customer_key, load_contract
 from ledger.facts import (
     AnyFact,
     BurnVoided,
@@ -37,11 +33,29 @@ from ledger.facts import (
     SeatChange,
     SubscriptionAdded,
 )
-from ledger.grants import Holder
 from ledger.instants import FOREVER, ORIGIN, Instant, Span
 from ledger.ledger import earliest_change
 from ledger.outcome import Folded, Scope
-from ledger.rows import Book, Kind, Row, Rows, Scratch, after, instant_key, instant_of, text_key, text_of
+from ledger.rows import Book, Rows, after, instant_key, instant_of, text_of
+from streams.asking import Asked, nothing
+from streams.said import (
+    AHEAD,
+    DUE,
+    SAID,
+    SEATS,
+    AheadRow,
+    SaidRow,
+    SeatsRow,
+    ahead_key,
+    balance_row,
+    due_key,
+    passing_key,
+    said_balance,
+    said_key,
+    said_keys,
+    scope_row,
+    seats_key,
+)
 from wire.outputs import (
     Message,
     Moved,
@@ -55,138 +69,6 @@ from wire.outputs import (
 
 #: So many scopes are remembered beside their rows.
 MOST_MARKS = 500_000
-
-# --- rows: what was said ---------------------------------------------------------------------------------------------
-
-
-class ScopeRow(Row):
-    """A scope. In rows of its own kind, as what follows: a value leaves out what is at its default, but only where it is
-    the very object, so its bytes would depend on where it has been."""
-
-    customer_id: str
-    contract_id: str | None
-    seat_id: str | None
-    seat_group_key: str
-    credit_type: str
-
-    def scope(self) -> Scope:
-        return Scope(
-            customer_id=self.customer_id,
-            contract_id=self.contract_id,
-            seat_id=self.seat_id,
-            seat_group_key=self.seat_group_key,
-            credit_type=self.credit_type,
-        )
-
-
-class GrantRow(Row):
-    grant_id: str
-    slice: int | None
-    balance: Amount
-    granted: Amount
-    amount: Amount
-    priority: int
-    effective_at: Instant
-    expires_at: Instant
-    subscription_id: str | None
-
-
-class BalanceRow(Row):
-    scope: ScopeRow
-    balance: Amount
-    granted: Amount
-    overage: Amount
-    grants: list[GrantRow]
-
-
-class SaidRow(Row):
-    """The last snapshot of a scope: as of `at`, published when the clock stood at `said_at`. `due_at`: the next one."""
-
-    at: Instant = ORIGIN
-    said_at: Instant = ORIGIN
-    due_at: Instant = FOREVER
-    balance: BalanceRow | None = None
-    burned: Amount = 0
-    adjusted: Amount = 0
-    expired: Amount = 0
-
-    @property
-    def moved(self) -> Moved:
-        return Moved(burned=self.burned, adjusted=self.adjusted, expired=self.expired)
-
-
-class SeatsRow(Row):
-    """What was said of a subscription: its counts as of `at`, and its charges (time, checksum, and
-    which of several alike). Charges
-    before `charged_from` are settled: no fact may reach so far back."""
-
-    at: Instant = ORIGIN
-    counts: Counts | None = None
-    charged_from: Instant = ORIGIN
-    charged: list[tuple[Instant, int, int]] = []
-
-
-class AheadRow(Row):
-    """When something happens next by itself to what a customer has."""
-
-    next_at: Instant = FOREVER
-
-
-SAID = Kind("state", b"P", SaidRow)
-DUE = Kind("state", b"P", ScopeRow)
-SEATS = Kind("state", b"P", SeatsRow)
-AHEAD = Kind("state", b"P", AheadRow)
-
-
-def _scope_row(scope: Scope) -> ScopeRow:
-    return ScopeRow(scope.customer_id, scope.contract_id, scope.seat_id, scope.seat_group_key, scope.credit_type)
-
-
-def _balance_row(of: Balance) -> BalanceRow:
-    grants = [
-        GrantRow(
-            one.grant_id, one.slice, one.balance, one.granted, one.amount, one.priority, one.effective_at, one.expires_at,
-            one.subscription_id,
-        )
-        for one in of.grants
-    ]  # fmt: skip
-    return BalanceRow(_scope_row(of.scope), of.balance, of.granted, of.overage, grants)
-
-
-def _said_balance(row: BalanceRow) -> Balance:
-    grants = tuple(
-        GrantBalance(**{name: getattr(one, name) for name in GrantRow.__struct_fields__}) for one in row.grants
-    )
-    return Balance(
-        scope=row.scope.scope(), balance=row.balance, granted=row.granted, overage=row.overage, grants=grants
-    )
-
-
-def _said_key(scope: Scope) -> bytes:
-    return _said_keys(scope.customer_id, scope.contract_id) + b"".join(
-        map(text_key, (scope.credit_type, scope.seat_group_key, "" if scope.seat_id is None else f"/{scope.seat_id}"))
-    )
-
-
-def _said_keys(customer_id: str, contract_id: str | None) -> bytes:
-    return b"Ps" + text_key(customer_id) + text_key("" if contract_id is None else f"/{contract_id}")
-
-
-def _due_key(at: Instant, scope: Scope) -> bytes:
-    return b"Pd" + instant_key(at) + _said_key(scope)
-
-
-def _seats_key(customer_id: str, contract_id: str, subscription_id: str) -> bytes:
-    return b"Pq" + text_key(customer_id) + text_key(contract_id) + text_key(subscription_id)
-
-
-def _ahead_key(customer_id: str) -> bytes:
-    return b"Pc" + text_key(customer_id)
-
-
-def _passing_key(at: Instant, customer_id: str) -> bytes:
-    return b"Pn" + instant_key(at) + text_key(customer_id)
-
 
 # --- what is noted while a batch is folded ---------------------------------------------------------------------------
 
@@ -257,7 +139,7 @@ class Publisher:
         self._lateness = lateness
         self._burned: dict[Scope, _Note] = {}
         self._agreed: dict[str, _Agreed] = {}
-        self._asked: dict[tuple[str, Instant], _Asked] = {}
+        self._asked: dict[tuple[str, Instant], Asked] = {}
         self._clock = ORIGIN
         self._offsets: Mapping[str, int] = {}
 
@@ -370,7 +252,7 @@ class Publisher:
         """Every scope that what was agreed may have moved."""
         notes = dict(agreed.scopes)
         for (contract_id, subscription_id), of in agreed.subscriptions.items():
-            said = self._book.load(SEATS, _seats_key(customer_id, contract_id, subscription_id))
+            said = self._book.load(SEATS, seats_key(customer_id, contract_id, subscription_id))
             if said is not None and of.since <= said.at:
                 # A late edit may have changed what later ones did to other seats.
                 _earlier(agreed.contracts, contract_id, of.since, of.cause)
@@ -398,7 +280,7 @@ class Publisher:
 
     def _scopes(self, customer_id: str, contract_id: str | None) -> list[Scope]:
         """All scopes of a contract, or of the customer's pool: those that there are now, and those that were said."""
-        prefix = _said_keys(customer_id, contract_id)
+        prefix = said_keys(customer_id, contract_id)
         said = [
             row.balance.scope.scope()
             for _, row in self._book.scan(SAID, prefix, after(prefix))
@@ -423,10 +305,10 @@ class Publisher:
         return mark
 
     def _said(self, scope: Scope) -> SaidRow:
-        return self._book.load(SAID, _said_key(scope)) or SaidRow()
+        return self._book.load(SAID, said_key(scope)) or SaidRow()
 
     def _save(self, scope: Scope, said: SaidRow) -> None:
-        self._book.save(SAID, _said_key(scope), said)
+        self._book.save(SAID, said_key(scope), said)
         self._marks.hold(scope, (said.at, said.due_at))
 
     def _correct(self, scope: Scope, note: _Note) -> Iterator[Message | None]:
@@ -435,10 +317,10 @@ class Publisher:
         if said.balance is None or note.since >= said.at:
             return
         balance = self._balance(scope, said.at)
-        now = _balance_row(balance)
+        now = balance_row(balance)
         if now == said.balance:
             return
-        was, was_moved = _said_balance(said.balance), said.moved
+        was, was_moved = said_balance(said.balance), said.moved
         said.burned = max(0, said.burned + _consumed(balance) - _consumed(was))
         said.balance = now
         since = min(said.at, earliest_change(note.cause)[0]) if note.since == ORIGIN else note.since
@@ -463,7 +345,7 @@ class Publisher:
             yield from self._say(scope, self._now_of(scope), _cause(note.cause))
             return
         said.due_at = said.said_at + self._every
-        self._book.save(DUE, _due_key(said.due_at, scope), _scope_row(scope))
+        self._book.save(DUE, due_key(said.due_at, scope), scope_row(scope))
         self._save(scope, said)
 
     def _say_due(self) -> Iterator[Message | None]:
@@ -484,11 +366,11 @@ class Publisher:
         at = max(at, said.at)
         balance = self._balance(scope, at)
         if said.due_at != FOREVER:
-            self._book.drop(DUE, _due_key(said.due_at, scope))
+            self._book.drop(DUE, due_key(said.due_at, scope))
             said.due_at = FOREVER
-        was = _nothing(scope) if said.balance is None else _said_balance(said.balance)
-        now = _balance_row(balance)
-        if now != _balance_row(was):
+        was = nothing(scope) if said.balance is None else said_balance(said.balance)
+        now = balance_row(balance)
+        if now != balance_row(was):
             moved = _moved(was, balance if before is None else before, balance)
             said.burned, said.adjusted, said.expired = moved.burned, moved.adjusted, moved.expired
             said.at, said.balance = at, now
@@ -502,10 +384,10 @@ class Publisher:
     def _balance(self, scope: Scope, at: Instant) -> Balance:
         return self._ask(scope.customer_id, at).balance(scope)
 
-    def _ask(self, customer_id: str, at: Instant) -> "_Asked":
+    def _ask(self, customer_id: str, at: Instant) -> Asked:
         asked = self._asked.get((customer_id, at))
         if asked is None:
-            asked = self._asked[customer_id, at] = _Asked(self._rows, customer_id, at)
+            asked = self._asked[customer_id, at] = Asked(self._rows, customer_id, at)
         return asked
 
     # --- what happens by itself ---
@@ -527,8 +409,8 @@ class Publisher:
         before = {balance.scope: balance for balance in self._ask(customer_id, at - 1).balances()}
         now = {balance.scope: balance for balance in self._ask(customer_id, at).balances()}
         for scope in dict.fromkeys([*before, *now]):
-            was = before.get(scope) or _nothing(scope)
-            if was != (now.get(scope) or _nothing(scope)):
+            was = before.get(scope) or nothing(scope)
+            if was != (now.get(scope) or nothing(scope)):
                 yield from self._say(scope, at, cause, was)
 
     def _look_ahead(self, customer_id: str, at: Instant) -> Iterator[None]:
@@ -536,13 +418,13 @@ class Publisher:
         yield None
 
     def _put_ahead(self, customer_id: str, next_at: Instant) -> None:
-        row = self._book.load(AHEAD, _ahead_key(customer_id)) or AheadRow()
+        row = self._book.load(AHEAD, ahead_key(customer_id)) or AheadRow()
         if row.next_at != next_at:
             if row.next_at != FOREVER:
-                self._book.drop(AHEAD, _passing_key(row.next_at, customer_id))
+                self._book.drop(AHEAD, passing_key(row.next_at, customer_id))
             if next_at != FOREVER:
-                self._book.save(AHEAD, _passing_key(next_at, customer_id), AheadRow(next_at))
-            self._book.save(AHEAD, _ahead_key(customer_id), AheadRow(next_at))
+                self._book.save(AHEAD, passing_key(next_at, customer_id), AheadRow(next_at))
+            self._book.save(AHEAD, ahead_key(customer_id), AheadRow(next_at))
 
     # --- seats and charges ---
 
@@ -550,7 +432,7 @@ class Publisher:
         self, customer_id: str, contract_id: str, subscription_id: str, note: _SeatsNote
     ) -> Iterator[Message | None]:
         """What a late edit changed in the last counts said of a subscription."""
-        key = _seats_key(customer_id, contract_id, subscription_id)
+        key = seats_key(customer_id, contract_id, subscription_id)
         said = self._book.load(SEATS, key)
         asked = self._ask(customer_id, self._clock)
         found = asked.subscription(contract_id, subscription_id)
@@ -574,7 +456,7 @@ class Publisher:
         found = asked.subscription(contract_id, subscription_id)
         if found is None:
             return
-        key = _seats_key(customer_id, contract_id, subscription_id)
+        key = seats_key(customer_id, contract_id, subscription_id)
         said = self._book.load(SEATS, key) or SeatsRow()
         told: list[tuple[Instant, tuple[str, ...], tuple[str, ...], tuple[str, str]]] = []
         for change_at, added, removed, edit_id in asked.changes(found, said.at, until):
@@ -637,86 +519,6 @@ class Publisher:
         )  # fmt: skip
 
 
-class _Asked:
-    """The ledger's answers about one customer at one instant, over rows that they leave as they are."""
-
-    def __init__(self, rows: Rows, customer_id: str, at: Instant) -> None:
-        self._book = Book(Scratch(rows))
-        self._customer_id = customer_id
-        self._at = at
-        who = self._book.load(CUSTOMER, customer_key(customer_id))
-        assert who is not None, "only customers of whom a fact was folded are asked about"
-        self.who = who
-        self._accounts: dict[str, Account] = {}
-        self._answers: dict[Scope, Balance] = {}
-
-    def balances(self, contract_id: str | None = None) -> list[Balance]:
-        """All of the customer, or of a contract."""
-        found = history.balances(self._book, self._customer_id, self._at, contract_id=contract_id)
-        self._answers.update((balance.scope, balance) for balance in found)
-        return found
-
-    def balance(self, scope: Scope) -> Balance:
-        answer = self._answers.get(scope)
-        if answer is None:
-            answer = self._answers[scope] = self._answer(scope)
-        return answer
-
-    def _answer(self, scope: Scope) -> Balance:
-        brief = None if scope.contract_id is None else self.who.brief(scope.contract_id)
-        if scope.contract_id is not None and brief is None:
-            return _nothing(scope)
-        account = self._accounts.get(scope.credit_type)
-        if account is None:
-            account = self._accounts[scope.credit_type] = Account(self._book, self.who, scope.credit_type)
-            history.reach(account, self._at)
-        number = 0 if brief is None else brief.number
-        if scope.seat_id is None:
-            holder = Holder(number)
-        else:
-            self.who.group_key(scope.seat_group_key)
-            holder = Holder(number, scope.seat_id, scope.seat_group_key)
-        return history.balance_of(account, scope.customer_id, holder, self._at) or _nothing(scope)
-
-    def subscriptions(self) -> list[tuple[str, str]]:
-        return [
-            (brief.contract_id, row.subscription_id)
-            for brief in self.who.contracts
-            for row in load_contract(self._book, self.who.number, brief.number).subscriptions
-        ]
-
-    def subscription(self, contract_id: str, subscription_id: str) -> "_Found | None":
-        brief = self.who.brief(contract_id)
-        if brief is None:
-            return None
-        contract = load_contract(self._book, self.who.number, brief.number)
-        row = contract.subscription(subscription_id, None, self._at)
-        return None if row is None else (contract, row)
-
-    def counts(self, found: "_Found", at: Instant) -> Counts:
-        return seats.counts(self._book, self.who.number, *found, at)
-
-    def charges(self, found: "_Found", from_at: Instant, to_at: Instant) -> list[Charge]:
-        return seat_charges.charges(self._book, self.who.number, *found, from_at, to_at)
-
-    def changes(
-        self, found: "_Found", after_at: Instant, until: Instant
-    ) -> Iterator[tuple[Instant, tuple[str, ...], tuple[str, ...], str]]:
-        """The instants in `(after_at, until]` at which the counts or the holders change: who came, who left, by which edit."""
-        contract, row = found
-        born, dies = contract.life(row)
-        for segment in seats.history(self._book, self.who.number, contract, row, after_at + 1, until + 1):
-            if segment.from_at > after_at:
-                steps = seats.steps(self._book, self.who.number, row, segment.from_at, segment.from_at)
-                edit_id = steps[-1].edit_id if segment.from_at > born and steps[-1].at == segment.from_at else ""
-                yield segment.from_at, segment.added, segment.removed, edit_id
-        if born < dies and after_at < dies <= until:
-            yield dies, (), (), ""
-
-
-_Found = tuple[ContractRow, SubscriptionRow]
-
-
 def _reaches_back_to(fact: AnyFact) -> Instant:
     """The first instant that a fact may change. One that says something anew (an end, a void) may undo what was said
     before it, from an instant on that only the ledger knows."""
@@ -741,10 +543,6 @@ def _contract_of(fact: CreditBurn, outcome: Folded) -> str | None:
     if fact.contract_id is not None:
         return fact.contract_id
     return next(one.scope.contract_id for one in outcome.changed if one.scope.seat_id == fact.seat_id)
-
-
-def _nothing(scope: Scope) -> Balance:
-    return Balance(scope=scope, balance=0, granted=0, overage=0, grants=())
 
 
 def _consumed(balance: Balance) -> int:

@@ -1,0 +1,137 @@
+"""What was said of each scope and subscription, as rows. They go with the ledger's rows, under a tag of their own."""
+
+from ledger.amounts import Amount
+from ledger.answers import Balance, Counts, GrantBalance
+from ledger.instants import FOREVER, ORIGIN, Instant
+from ledger.outcome import Scope
+from ledger.rows import Kind, Row, instant_key, text_key
+from wire.outputs import Moved
+
+
+class ScopeRow(Row):
+    """A scope. In rows of its own kind, as what follows: a value leaves out what is at its default, but only where it is
+    the very object, so its bytes would depend on where it has been."""
+
+    customer_id: str
+    contract_id: str | None
+    seat_id: str | None
+    seat_group_key: str
+    credit_type: str
+
+    def scope(self) -> Scope:
+        return Scope(
+            customer_id=self.customer_id,
+            contract_id=self.contract_id,
+            seat_id=self.seat_id,
+            seat_group_key=self.seat_group_key,
+            credit_type=self.credit_type,
+        )
+
+
+class GrantRow(Row):
+    grant_id: str
+    slice: int | None
+    balance: Amount
+    granted: Amount
+    amount: Amount
+    priority: int
+    effective_at: Instant
+    expires_at: Instant
+    subscription_id: str | None
+
+
+class BalanceRow(Row):
+    scope: ScopeRow
+    balance: Amount
+    granted: Amount
+    overage: Amount
+    grants: list[GrantRow]
+
+
+class SaidRow(Row):
+    """The last snapshot of a scope: as of `at`, published when the clock stood at `said_at`. `due_at`: the next one."""
+
+    at: Instant = ORIGIN
+    said_at: Instant = ORIGIN
+    due_at: Instant = FOREVER
+    balance: BalanceRow | None = None
+    burned: Amount = 0
+    adjusted: Amount = 0
+    expired: Amount = 0
+
+    @property
+    def moved(self) -> Moved:
+        return Moved(burned=self.burned, adjusted=self.adjusted, expired=self.expired)
+
+
+class SeatsRow(Row):
+    """What was said of a subscription: its counts as of `at`, and its charges (time, checksum, and
+    which of several alike). Charges
+    before `charged_from` are settled: no fact may reach so far back."""
+
+    at: Instant = ORIGIN
+    counts: Counts | None = None
+    charged_from: Instant = ORIGIN
+    charged: list[tuple[Instant, int, int]] = []
+
+
+class AheadRow(Row):
+    """When something happens next by itself to what a customer has."""
+
+    next_at: Instant = FOREVER
+
+
+SAID = Kind("state", b"P", SaidRow)
+DUE = Kind("state", b"P", ScopeRow)
+SEATS = Kind("state", b"P", SeatsRow)
+AHEAD = Kind("state", b"P", AheadRow)
+
+
+def scope_row(scope: Scope) -> ScopeRow:
+    return ScopeRow(scope.customer_id, scope.contract_id, scope.seat_id, scope.seat_group_key, scope.credit_type)
+
+
+def balance_row(of: Balance) -> BalanceRow:
+    grants = [
+        GrantRow(
+            one.grant_id, one.slice, one.balance, one.granted, one.amount, one.priority, one.effective_at, one.expires_at,
+            one.subscription_id,
+        )
+        for one in of.grants
+    ]  # fmt: skip
+    return BalanceRow(scope_row(of.scope), of.balance, of.granted, of.overage, grants)
+
+
+def said_balance(row: BalanceRow) -> Balance:
+    grants = tuple(
+        GrantBalance(**{name: getattr(one, name) for name in GrantRow.__struct_fields__}) for one in row.grants
+    )
+    return Balance(
+        scope=row.scope.scope(), balance=row.balance, granted=row.granted, overage=row.overage, grants=grants
+    )
+
+
+def said_key(scope: Scope) -> bytes:
+    return said_keys(scope.customer_id, scope.contract_id) + b"".join(
+        map(text_key, (scope.credit_type, scope.seat_group_key, "" if scope.seat_id is None else f"/{scope.seat_id}"))
+    )
+
+
+def said_keys(customer_id: str, contract_id: str | None) -> bytes:
+    return b"Ps" + text_key(customer_id) + text_key("" if contract_id is None else f"/{contract_id}")
+
+
+def due_key(at: Instant, scope: Scope) -> bytes:
+    return b"Pd" + instant_key(at) + said_key(scope)
+
+
+def seats_key(customer_id: str, contract_id: str, subscription_id: str) -> bytes:
+    return b"Pq" + text_key(customer_id) + text_key(contract_id) + text_key(subscription_id)
+
+
+def ahead_key(customer_id: str) -> bytes:
+    return b"Pc" + text_key(customer_id)
+
+
+def passing_key(at: Instant, customer_id: str) -> bytes:
+    return b"Pn" + instant_key(at) + text_key(customer_id)
