@@ -481,7 +481,7 @@ class Account:
         if not (self._settled(group_stretch) and self._last_of(row, stretch, group_stretch)):
             self._ripple(group_stretch, {key: stretch.start})
         elif newest:
-            return paid
+            return _in_order(stretch.own, group_stretch.shared, paid)
         return self.paid_by(Burn(time, id, amount, key), holder)
 
     def burn_quickly(
@@ -1477,7 +1477,16 @@ class Account:
                 over += delta
         if over:
             paid.append(("", over))
+        return _in_order(stretch.own, group_stretch.shared, paid)
+
+
+def _in_order(own: list[Own], shared: list[Shared], paid: list[tuple[str, Amount]]) -> list[tuple[str, Amount]]:
+    """Who paid, in L5's order, the overage last."""
+    if len(paid) < 2:
         return paid
+    order = {each.name: (each.place, 0, i) for i, each in enumerate(own)}
+    order |= {each.name: (i, 1, 0) for i, each in enumerate(shared)}
+    return sorted(paid, key=lambda pair: order.get(pair[0], (len(shared), 1, 0)))
 
 
 def draws(own: list[Own], parts: list[Part]) -> tuple[list[Amount], list[Amount]]:

@@ -287,7 +287,6 @@ _STEP = {
     "debt_forgiven": 2,
     "forfeited": 2,
     "lifted": 2,
-    "recurred": 3,
     "moved_out": 4,
     "moved_in": 5,
     "granted": 6,
@@ -399,21 +398,16 @@ def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, s
     scope = entry.scope
     return (
         entry.time,
-        _step(entry),
+        _STEP[entry.type],
         entry.cause_id if entry.type in ("burned", "overage") else "",
         scope.credit_type,
         scope.contract_id or "",
         scope.seat_id or "",
         entry.grant_id or "",
-        entry.cause_id,
+        # Several sets of one grant at one instant were told in their order: resets, then what recurs.
+        "" if entry.type in ("lifted", "forfeited") else entry.cause_id,
         -1 if entry.slice is None else entry.slice,
     )
-
-
-def _step(entry: Entry) -> int:
-    """L13's order: what a reset set stands before what recurred at that instant."""
-    recurred = entry.type in ("lifted", "forfeited") and entry.cause_id in ("", entry.grant_id)
-    return _STEP["recurred" if recurred else entry.type]
 
 
 def _tell_account(account: Account, teller: _Teller) -> None:
