@@ -49,6 +49,8 @@ from wire.codec import read, write
 
 BATCH = 2_000
 CUSTOMERS, SEATS = 500, 20
+#: Each seat burned once, and a minute more: the first burns of those that are late have all come.
+WARM = CUSTOMERS * SEATS + 60 * CUSTOMERS
 
 
 class Size(NamedTuple):
@@ -171,7 +173,7 @@ def cpu(what: Callable[[], object]) -> float:
 
 
 def stream(size: Size) -> Iterator[Line]:
-    warm = CUSTOMERS * SEATS + BATCH
+    warm = WARM
     total = warm + size.batches * BATCH
     made = {
         (jitter, dry): (
@@ -277,7 +279,7 @@ _PLACES = {
 
 def _where(size: Size) -> Iterator[Line]:
     """Where the time goes: the stack is looked at every few milliseconds."""
-    warm = CUSTOMERS * SEATS + BATCH
+    warm = WARM
     messages = burns(warm + size.batches * BATCH, CUSTOMERS, SEATS)
     partition = Partition(list(mixed(CUSTOMERS, SEATS, dry=False))).fold_all(messages[:warm])
     seen: Counter[str] = Counter()
