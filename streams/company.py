@@ -92,7 +92,7 @@ class Company:
         if second % 17 == 5:
             operation = {"op": "add_unassigned_seats", "quantity": 3, "starting_at": instants.text(now + 10 * SECOND)}
             yield self._edit(customer, now, operation, "3 more seats, in 10 s")
-        if second % 11 == 4:
+        if second % 11 == 9:
             at = now - 10 * MINUTE
             yield self._burn(customer, at)._replace(note="a burn that comes 10 minutes late")
         if second % 40 == 39:

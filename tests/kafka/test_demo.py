@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_it_plays_for_so_many_seconds_and_ends_by_itself(broker: str) -> None:
     demo = subprocess.run(
-        command("--seconds", "16"), env=environment(broker), capture_output=True, timeout=90, check=False
+        command("--seconds", "24"), env=environment(broker), capture_output=True, timeout=90, check=False
     )
     said = demo.stdout.decode()
 
