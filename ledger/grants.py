@@ -579,7 +579,7 @@ def seat_slices(
             start, end = max(earned, window[0]), min(period.expires_at, window[1])
             if start >= end or end <= low or start > high:
                 continue
-            if carried_in(book, customer, contract, subscription, recurring, holder.seat_id, period, earned):
+            if carried_in(book, customer, contract, subscription, holder.seat_id, period, earned):
                 continue
             credit = _slice(SEAT, contract.number, recurring, period, earned, start, end)
             credit.subscription_id = subscription.subscription_id
@@ -641,31 +641,30 @@ def carried_in(
     customer: CustomerRow,
     contract: ContractRow,
     subscription: SubscriptionRow,
-    recurring: RecurringRow,
     seat_id: str,
     period: Period,
     earned: Instant,
 ) -> bool:
-    """Whether a seat that came by a carried move counts as having been given that period's slice already (L11, D20)."""
-    if earned <= period.earns_from:
-        return False
-    for move in seats.moves(book, customer.number, subscription, seat_id, earned, earned + 1):
-        if move.to_seat_id != seat_id or not move.carry_balance:
-            continue
-        stays = stays_of(book, customer, contract, subscription, move.from_seat_id)
-        before = first_assigned(stays, period)
-        if before is not None and before < earned:
-            return True
-        # A chain of moves at one instant: whoever handed it on may have been handed it.
-        if before == earned or before is None:
-            for earlier in seats.moves(book, customer.number, subscription, move.from_seat_id, earned, earned + 1):
-                if earlier.to_seat_id == move.from_seat_id and earlier.carry_balance and earlier.order < move.order:
-                    first = first_assigned(
-                        stays_of(book, customer, contract, subscription, earlier.from_seat_id), period
-                    )
-                    if first is not None and first < earned:
-                        return True
-    return False
+    """Whether a carried move had handed a period's slice to a seat by the time when the seat would earn its own (L11, D20)."""
+    born, dies = contract.life(subscription)
+
+    def handed(seat_id: str, at: Instant, order: int) -> bool:
+        """Whether a seat was handed the slice by a move before the one of this place."""
+        return any(
+            move.to_seat_id == seat_id
+            and move.carry_balance
+            and (move.at, move.order) < (at, order)
+            and born <= move.at < dies
+            and has(move.from_seat_id, move.at, move.order)
+            for move in seats.moves(book, customer.number, subscription, seat_id, period.earns_from + 1, at + 1)
+        )
+
+    def has(seat_id: str, at: Instant, order: int) -> bool:
+        """Whether a seat counts as having been given the slice before a move."""
+        first = first_assigned(stays_of(book, customer, contract, subscription, seat_id), period)
+        return (first is not None and first < at) or handed(seat_id, at, order)
+
+    return earned > period.earns_from and handed(seat_id, earned + 1, 0)
 
 
 def gaps_of(
@@ -701,7 +700,7 @@ def _last_of_seat(
         if (
             earned is not None
             and earned <= at
-            and not carried_in(book, customer, contract, subscription, recurring, seat_id, period, earned)
+            and not carried_in(book, customer, contract, subscription, seat_id, period, earned)
         ):
             last = period.slice
     return last

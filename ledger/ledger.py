@@ -1068,7 +1068,9 @@ class Ledger:
             for touched in edited.seats:
                 holder = Holder(contract.number, touched.seat_id, touched.subscription.seat_group_key)
                 who.group_key(touched.subscription.seat_group_key)
-                holders[holder] = min(holders.get(holder, FOREVER), touched.since)
+                # What a seat earned decides what those earn that it was carried on to.
+                for each in self._heirs_of(who, holder):
+                    holders[each] = min(holders.get(each, FOREVER), touched.since)
             account = self._account(who, credit_type)
             if shared:
                 account.rebuild(min([*shared, *holders.values()]))
