@@ -1,0 +1,499 @@
+"""Corners that a mutation run showed to be unguarded; each is a few lines for the pencil."""
+
+import pytest
+
+from ledger.outcome import Refused
+from tests.ledger.language import Play, play_on
+
+# --- late burns within a stretch -------------------------------------------------------------------------------------
+
+
+def test_a_late_burn_is_paid_by_what_was_there_and_not_by_what_is_left_now(play: Play) -> None:
+    story = play("""
+        grant first 10 priority 1
+        grant second 10 priority 2
+        burn 4 at 01-05
+        burn 8 at 01-03 id late
+        burn 1 at 01-04 id later
+        burn 5 at 01-06 id last
+    """)
+
+    assert story.paid("late") == ["8 of first"]
+    assert story.paid("later") == ["1 of first"]
+    assert story.paid("last") == ["5 of second"]
+    assert story.left("pool", "01-05T01:00") == {"first": "0", "second": "7"}
+
+
+def test_a_burn_that_was_taken_back_is_no_later_burn_for_a_late_one(play: Play) -> None:
+    story = play("""
+        grant first 10 priority 1
+        grant second 10 priority 2
+        burn 1 at 01-04
+        burn 3 at 01-05 id mistake
+        take back mistake at 01-06
+        burn 6 at 01-03 id late
+        burn 6 at 01-06 id last
+    """)
+
+    assert story.paid("late") == ["6 of first"]
+    assert story.paid("last") == ["3 of first", "3 of second"]
+
+
+@pytest.mark.parametrize("late", ["01-02", "01-10", "01-20"])
+def test_wherever_a_late_burn_falls_the_sum_is_the_same(play: Play, late: str) -> None:
+    lines = "\n".join(f"burn 1 at 01-{n:02}T12:00 id b{n:02}" for n in range(1, 25))
+    story = play(f"""
+        contract c from 01-01
+        grant first 10 priority 1
+        grant second 20 priority 2
+        {lines}
+        burn 2 at {late} id late
+    """)
+
+    assert story.left() == {"first": "0", "second": "4"}
+    assert story.paid("late") == {"01-02": ["2 of first"], "01-10": ["1 of first", "1 of second"]}.get(
+        late, ["2 of second"]
+    )
+    assert [line for line in story.entries() if line.startswith("burned")].count("burned -1 first") == {
+        "01-02": 8,
+        "01-10": 10,
+        "01-20": 10,
+    }[late]
+
+
+def test_a_burn_taken_back_in_a_closed_stretch_gives_back_what_expires(play: Play) -> None:
+    story = play("""
+        grant old 10 until 02-01 rollover
+        grant new 5 from 02-01
+        burn 12 at 01-10 id big
+        burn 3 at 02-02
+        take back big at 02-03
+    """)
+
+    assert story.entries() == ["granted 10 old", "expired -10 old", "granted 5 new", "burned -3 new"]
+    assert story.overage() == "0"
+
+
+# --- shared pools ----------------------------------------------------------------------------------------------------
+
+
+def test_a_pool_that_ran_dry_gives_back_to_the_last_who_found_it_empty(play: Play) -> None:
+    story = play("""
+        grant shared 10
+        burn 4 by ana at 01-02 id one
+        burn 4 by bo at 01-03 id two
+        burn 4 by cy at 01-04 id three
+        burn 4 by di at 01-05 id four
+        take back one at 01-06
+    """)
+
+    assert [story.overage(who) for who in ("bo", "cy", "di")] == ["0", "0", "2"]
+    assert story.left() == {"shared": "0"}
+
+
+def test_a_seats_own_credit_ranks_among_the_shared_by_priority(play: Play) -> None:
+    story = play("""
+        grant early 5 priority 1
+        grant anas 5 to seat ana priority 2
+        grant late 5 priority 3
+        grant all 5 to customer priority 4
+        burn 7 by ana at 01-02
+        burn 6 by bo at 01-03
+        burn 1 by ana at 01-04
+    """)
+
+    assert story.left("ana") == {"anas": "2"}
+    assert story.left() == {"early": "0", "late": "0"}
+    assert story.left("customer") == {"all": "4"}
+
+
+def test_a_late_burn_on_a_dry_pool_pushes_the_last_taker_to_its_own_credit(play: Play) -> None:
+    story = play("""
+        grant shared 10 priority 1
+        grant bos 3 to seat bo priority 2
+        burn 6 by ana at 01-05
+        burn 4 by bo at 01-06
+        burn 5 by cy at 01-04
+    """)
+
+    assert story.left("bo") == {"bos": "0"}
+    assert [story.overage(who) for who in ("ana", "bo", "cy")] == ["1", "1", "0"]
+    assert story.entries("bo") == ["granted 3 bos", "burned -3 bos", "overage 1"]
+
+
+def test_types_of_credit_do_not_mix(play: Play) -> None:
+    story = play("""
+        grant ours 10
+        grant ai 10 tokens
+        burn 4 tokens at 01-02
+        burn 3 at 01-02
+    """)
+
+    assert (story.left(), story.left(of="tokens")) == ({"ours": "7"}, {"ai": "6"})
+
+
+def test_contracts_of_one_customer_share_the_customers_pool_only(play: Play) -> None:
+    story = play("""
+        contract c from 01-01
+        contract d from 01-01
+        grant cs 5 on c
+        grant ds 5 on d
+        grant all 5 to customer
+        burn 7 at 01-02 on c
+        burn 4 at 01-03 on d
+    """)
+
+    assert story.left("customer") == {"all": "0"}  # by id it stands before `cs` and `ds`
+    assert (story.left("pool", on="c"), story.left("pool", on="d")) == ({"cs": "3"}, {"ds": "1"})
+
+
+# --- debts -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_debt_is_paid_by_the_slice_of_the_next_period(play: Play) -> None:
+    story = play("""
+        contract c carry from 06-01
+        subscription team seats ana
+        recurring monthly 10 per seat of team every P1M
+        burn 14 by ana at 06-10
+    """)
+
+    assert story.left("ana", "07-01") == {"monthly": "6"}
+    assert story.entries("ana", "07-02") == [
+        "granted 10 monthly", "burned -10 monthly", "overage 4", "granted 10 monthly", "debt_paid -4 monthly",
+    ]  # fmt: skip
+
+
+def test_a_late_burn_makes_a_debt_that_a_later_grant_has_paid_since(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01
+        grant topup 10 to seat ana from 01-10
+        burn 3 by ana at 01-15
+        burn 4 by ana at 01-05
+    """)
+
+    assert story.left("ana") == {"topup": "3"}
+    assert story.overage("ana", "01-09") == "4"
+    assert story.overage("ana") == "0"
+
+
+def test_a_burn_taken_back_unmakes_the_debt_that_was_paid(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01
+        burn 4 by ana at 01-05 id mistake
+        grant topup 10 to seat ana from 01-10
+        take back mistake at 01-12
+    """)
+
+    assert story.left("ana") == {"topup": "10"}
+    assert story.entries("ana") == ["granted 10 topup"]
+
+
+def test_a_reset_forgives_a_debt_unless_it_preserves_it(play: Play) -> None:
+    for words, left, over in (("reset", "10", "0"), ("reset preserving overage", "6", "4")):
+        story = play(f"""
+            contract c carry from 01-01
+            burn 4 by ana at 01-05
+            {words} at 01-08
+            grant topup 10 to seat ana from 01-10
+        """)
+        assert (story.overage("ana", "01-09"), story.left("ana")) == (over, {"topup": left})
+
+
+def test_a_recurrence_pays_a_debt_out_of_its_full_amount(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01
+        grant weekly 10 every P1W
+        burn 12 at 01-05
+    """)
+
+    assert story.left("pool", "01-08") == {"weekly": "8"}
+
+
+# --- voids, adjustments, ends ----------------------------------------------------------------------------------------
+
+
+def test_a_void_without_a_slice_means_the_one_that_started_last(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        recurring monthly 10 to pool every P1M for 2 periods
+        void monthly at 07-10
+    """)
+
+    assert story.left("pool", "07-10") == {"monthly": "10"}  # June's, which lives until August
+    assert story.left("pool", "08-01") == {"monthly": "10"}
+
+
+def test_a_void_may_name_its_slice_and_its_seat(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana bo
+        recurring monthly 10 per seat of team every P1M for 2 periods
+        void monthly slice 0 seat bo at 07-10
+    """)
+
+    assert story.left("ana", "07-10") == {"monthly#0": "10", "monthly#1": "10"}
+    assert story.left("bo", "07-10") == {"monthly": "10"}
+
+
+def test_of_two_voids_the_one_said_last_counts(play: Play) -> None:
+    story = play("""
+        grant ours 10
+        void ours at 01-20 said 01-05
+        void ours at 01-10 said 01-04
+    """)
+
+    assert story.left("pool", "01-10") == {"ours": "10"}
+    assert story.left("pool", "01-20") == {}
+
+
+def test_an_adjustment_of_a_seats_slice_names_the_seat(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana bo
+        recurring monthly 10 per seat of team every P1M
+        adjust monthly by 5 seat ana at 06-10
+        adjust monthly by 5 at 06-10 id whose
+        adjust monthly by -20 seat bo at 06-11
+    """)
+
+    assert story.refused() == {"whose": "missing_field"}
+    assert (story.left("ana"), story.left("bo")) == ({"monthly": "15"}, {"monthly": "0"})
+    assert story.granted("ana") == "15"
+
+
+def test_what_is_not_there_cannot_be_voided_and_waits(play: Play) -> None:
+    story = play("""
+        void ours at 01-05 said 01-05
+        grant ours 10 from 01-01 said 01-05
+    """)
+
+    assert story.waiting() == []
+    assert story.left("pool", "01-04") == {"ours": "10"}
+    assert story.left("pool", "01-05") == {}
+
+
+def test_an_end_of_a_contract_said_later_cuts_and_a_lift_heals(play: Play) -> None:
+    story = play("""
+        contract c from 01-01
+        grant ours 10
+        burn 3 at 02-10 id after
+        end contract at 02-01 said 01-20
+    """)
+
+    assert story.left("pool", "01-31") == {"ours": "10"}
+    assert story.overage("pool", "02-11") == "3"
+    play_on(story, "end contract never at 02-12")
+    assert story.left() == {"ours": "7"}
+    assert story.overage() == "0"
+
+
+def test_an_ended_subscription_has_nobody_and_earns_nothing_and_what_it_gave_stays(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana +1 unassigned revoking
+        recurring monthly 10 per seat of team every P1M
+        end team at 06-20
+    """)
+
+    assert story.seats("team", "06-19") == "ana +1"
+    assert story.seats("team", "06-20") == "+0"
+    assert story.left("ana", "06-20") == {"monthly": "10"}
+    assert story.left("ana", "07-01") == {}
+
+
+# --- seats -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_seat_that_a_removal_revoked_returns_in_the_next_period_as_a_new_one(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana revoking
+        recurring monthly 100 per seat of team every P1M for 2 periods
+        burn 30 by ana at 06-05
+        remove ana at 06-10
+        add ana at 07-16
+    """)
+
+    assert story.left("ana", "07-15") == {}
+    assert story.left("ana", "07-16") == {"monthly": "51.612903226"}  # 100 x 16/31
+
+
+def test_a_move_is_no_removal_and_revokes_nothing(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana revoking
+        recurring monthly 100 per seat of team every P1M
+        move ana to di at 06-16
+    """)
+
+    assert story.left("ana", "06-16") == {"monthly": "100"}
+
+
+def test_a_carried_balance_keeps_its_window_and_rank(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        grant gift 10 to seat ana until 06-20 priority 5
+        move ana to di carrying at 06-10
+        move di to ed carrying at 06-12
+        burn 4 by di at 06-11
+    """)
+
+    assert story.left("ed", "06-19") == {"gift": "6"}
+    assert story.left("ed", "06-20") == {}
+    assert story.entries("di", "06-15") == ["moved_in 10 gift", "burned -4 gift", "moved_out -6 gift"]
+
+
+def test_who_carried_and_comes_back_within_the_period_has_earned_already(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 100 per seat of team every P1M
+        move ana to di carrying at 06-10
+        add ana at 06-20
+    """)
+
+    assert story.left("ana", "06-20") == {}
+    assert story.left("ana", "07-01") == {"monthly": "100"}
+    assert story.left("di", "07-01") == {"monthly": "100"}
+
+
+def test_a_late_edit_unearns_what_never_was_and_the_burn_is_paid_anew(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 100 per seat of team every P1M priority 1
+        grant ours 50 priority 2
+        burn 30 by ana at 06-05
+        remove ana at 06-01 said 06-06
+    """)
+
+    assert story.left("ana", "06-07") == {}
+    assert story.left("pool", "06-07") == {"ours": "20"}
+
+
+def test_an_edit_that_would_break_a_later_one_is_refused(play: Play) -> None:
+    story = play("""
+        subscription team seats +2 unassigned
+        unassigned -2 at 01-20
+        unassigned -1 at 01-10 id early
+    """)
+
+    assert story.refused() == {"early": "below_zero"}
+    assert story.seats("team", "01-21") == "+0"
+
+
+def test_sequence_orders_what_was_submitted_at_once(play: Play) -> None:
+    story = play("""
+        subscription team quantity 10
+        quantity 5 at 01-10 sequence 2
+        quantity 7 at 01-10 sequence 1
+    """)
+
+    assert story.counts("team", "01-10").total == 5
+
+
+def test_quantity_turns_into_unassigned_seats_and_not_back(play: Play) -> None:
+    story = play("""
+        subscription team quantity 3
+        change team mode seats at 01-10
+        add ana at 01-11
+        quantity 5 at 01-12 id wrong
+    """)
+
+    assert story.refused() == {"wrong": "wrong_mode"}
+    assert story.seats("team", "01-11") == "ana +2"
+
+
+# --- recurring credits -----------------------------------------------------------------------------------------------
+
+
+def test_slices_are_touched_by_a_reset_only_with_a_rollover(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        recurring plain 10 to pool every P1M priority 1
+        recurring rolling 10 to pool every P1M priority 2 rollover max 4
+        reset at 06-10
+    """)
+
+    assert story.left("pool", "06-10") == {"plain": "10", "rolling": "4"}
+
+
+def test_a_raised_slice_goes_on_from_what_was_left(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team quantity 1
+        recurring monthly 30 per unit of team every P1M
+        burn 40 at 06-10
+        quantity 2 at 06-16
+        burn 5 at 06-20
+    """)
+
+    assert story.left("pool", "06-15") == {"monthly": "0"}
+    assert story.left("pool", "06-21") == {"monthly": "10"}
+    assert story.overage("pool", "06-21") == "10"
+    assert story.granted("pool", "06-21") == "45"
+
+
+def test_a_change_of_a_recurring_credit_leaves_the_running_period_alone(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        recurring monthly 10 to pool every P1M
+        change monthly amount 20 at 06-30
+        change monthly amount 30 at 07-01
+    """)
+
+    assert [story.balance("pool", at) for at in ("06-30", "07-01", "08-01")] == ["10", "20", "30"]
+
+
+# --- identity --------------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_fact_stays_refused_though_it_would_fit_by_now(play: Play) -> None:
+    story = play("""
+        subscription team quantity 1
+        quantity -2 at 01-10 id much
+        quantity +5 at 01-11
+        again much
+    """)
+
+    assert [type(repeat.first) for repeat in story.repeats] == [Refused]
+    assert story.counts().total == 6
+
+
+def test_a_fact_that_waited_and_was_refused_then_stays_refused(play: Play) -> None:
+    story = play("""
+        quantity -2 in team at 01-02 on c id much
+        contract c from 01-01 said 01-02
+        subscription team quantity 1 said 01-02
+        quantity +5 at 01-03
+        again much
+    """)
+
+    assert story.refused() == {"much": "below_zero"}
+    assert [type(repeat.first) for repeat in story.repeats] == [Refused]
+    assert story.counts().total == 6
+
+
+def test_a_repeat_with_another_body_is_told_apart_and_changes_nothing(play: Play) -> None:
+    story = play("""
+        grant ours 10
+        burn 4 at 01-02 id b
+        again b
+        again b but 5
+    """)
+
+    assert [repeat.differs for repeat in story.repeats] == [False, True]
+    assert story.left() == {"ours": "6"}
+
+
+def test_ids_of_burns_and_of_edits_are_different_names(play: Play) -> None:
+    story = play("""
+        subscription team quantity 1
+        quantity 2 at 01-02 id same
+        burn 4 at 01-02 id same
+    """)
+
+    assert not story.repeats
+    assert (story.counts().total, story.overage()) == (2, "4")
