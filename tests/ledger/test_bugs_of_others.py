@@ -35,7 +35,6 @@ def test_a_grant_that_expires_exactly_at_a_reset_is_not_rolled_over(play: Play) 
     assert story.entries() == ["granted 10 old", "expired -10 old"]
 
 
-@pytest.mark.xfail(reason="the engine writes the recurrence before the reset (L13)", strict=False)
 def test_a_recurrence_at_a_reset_counts_once(play: Play) -> None:
     """OpenMeter #1408: counted twice; #4278: missing at the start of the period."""
     story = play("""
