@@ -78,7 +78,7 @@ class Line(NamedTuple):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a look, in some 20 seconds")
+    parser.add_argument("--quick", action="store_true", help="a look, in a minute or two")
     parser.add_argument("--past", type=int, help="how many past burns to compare with none (10 M need 12 GB)")
     args = parser.parse_args()
     size = QUICK if args.quick else WHOLE
