@@ -122,8 +122,8 @@ class Standing:
                     if gap.start == at:
                         gone = left.pop(name)
                         emit(at, "voided", -gone.amount, 0, credit, "seat-change", gap.cause_id)
-                        if gap.end != FOREVER:
-                            self.frozen[name] = gone
+                        # Whether the seat returns may only be said later.
+                        self.frozen[name] = gone
         # 2: reset
         for reset in resets:
             if reset.time == at:
