@@ -186,9 +186,9 @@ class Played:
 Play: TypeAlias = Callable[..., Played]
 
 
-def play(story: str, ledger: Ledger | Model | None = None) -> Played:
-    """Plays a story, through an engine of its own or through the ledger given."""
-    played = Played(Ledger(MemoryRows(), **BOUNDS) if ledger is None else ledger)
+def play(story: str, ledger: Ledger | Model | None = None, **bounds: int) -> Played:
+    """Plays a story, through an engine of its own (with other bounds, if said) or through the ledger given."""
+    played = Played(Ledger(MemoryRows(), **BOUNDS | bounds) if ledger is None else ledger)
     if not any(line.split()[:1] == ["contract"] for line in story.splitlines()):
         play_on(played, "contract c from 2026-01-01")
     return play_on(played, story)
@@ -222,8 +222,8 @@ class _Listener(Ledger):
         return Folded(result={})
 
 
-def play_on_model(story: str) -> Played:
-    return play(story, Model(**BOUNDS))
+def play_on_model(story: str, **bounds: int) -> Played:
+    return play(story, Model(**BOUNDS | bounds))
 
 
 # --- lines to facts --------------------------------------------------------------------------------------------------

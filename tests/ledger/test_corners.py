@@ -2,6 +2,9 @@
 
 import pytest
 
+from ledger.amounts import UNIT
+from ledger.facts import CreditBurn
+from ledger.instants import DAY, HOUR
 from ledger.outcome import Refused
 from tests.ledger.language import Play, play_on
 
@@ -497,3 +500,106 @@ def test_ids_of_burns_and_of_edits_are_different_names(play: Play) -> None:
 
     assert not story.repeats
     assert (story.counts().total, story.overage()) == (2, "4")
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", ["wait_customer", "wait_partition"])
+def test_what_waits_is_bounded_and_makes_room_when_it_is_folded(play: Play, bound: str) -> None:
+    story = play(
+        """
+        burn 1 at 01-02 on d id one
+        burn 1 at 01-02 on d id two
+        burn 1 at 01-02 on d id three
+        contract d from 01-01 said 01-02
+        burn 1 at 01-03 on e id four
+        burn 1 at 01-03 on e id five
+        burn 1 at 01-03 on e id six
+        """,
+        **{bound: 2},
+    )
+
+    assert story.refused() == {"three": "waiting_full", "six": "waiting_full"}
+    assert story.waiting() == ["four", "five"]
+
+
+def test_a_wait_that_was_over_makes_room_and_the_fact_may_come_again(play: Play) -> None:
+    story = play(
+        """
+        burn 1 at 01-02 on d id one
+        tick 01-02T01:00
+        burn 1 at 01-02 on d id two
+        tick 01-02T01:01
+        burn 1 at 01-02 on d id three
+        contract d from 01-01 said 01-02T01:01
+        again one
+        """,
+        wait_customer=1,
+        wait=HOUR,
+    )
+
+    assert story.refused() == {"two": "waiting_full"}
+    assert story.overage() == "2"
+
+
+def test_the_lateness_bound_is_exact(play: Play) -> None:
+    story = play(
+        """
+        contract c from 01-01
+        grant ours 10
+        tick 02-01
+        burn 1 at 01-22 id just
+        burn 1 at 01-21T23:59:59.999999 id beyond
+        void ours at 01-21 said 02-01 id void
+        reset at 01-22
+        """,
+        lateness=10 * DAY,
+    )
+
+    assert story.refused() == {"beyond": "too_late", "void": "too_late"}
+    assert story.paid("just") == ["1 of ours"]
+
+
+def test_a_burn_may_run_ahead_of_the_clock_by_so_much_and_no_more(play: Play) -> None:
+    story = play("grant ours 10", ahead=DAY)
+    for id, ahead in (("just", DAY), ("beyond", DAY + 1)):
+        burn = CreditBurn(id=id, customer_id="acme", time=story.now + ahead, contract_id="c", amount=UNIT)
+        story.outcomes[id] = story.ledger.fold(burn, story.now)
+
+    assert story.refused() == {"beyond": "time_in_future"}
+
+
+def test_an_identity_is_remembered_for_the_lateness_bound_and_then_too_late(play: Play) -> None:
+    story = play(
+        """
+        contract c from 01-01
+        grant ours 10
+        burn 1 at 01-02 id b
+        tick 01-12
+        again b
+        tick 01-12T00:00:00.000001
+        again b
+        """,
+        lateness=10 * DAY,
+    )
+
+    assert len(story.repeats) == 1
+    assert story.refused() == {"b": "too_late"}
+    assert story.left() == {"ours": "9"}
+
+
+def test_two_contracts_hold_a_burn_and_the_one_where_the_seat_sits_is_meant(play: Play) -> None:
+    story = play("""
+        contract c from 01-01
+        subscription team seats ana
+        contract d from 01-01
+        subscription staff seats bo
+        grant bos 10 to seat bo
+        burn 4 by bo anywhere at 01-05 id clear
+        burn 4 by ed anywhere at 01-05 id unclear
+        tick 01-06
+    """)
+
+    assert story.paid("clear") == ["4 of bos"]
+    assert story.refused() == {"unclear": "wait_over"}
