@@ -86,7 +86,8 @@ class ScopeRow(Row):
         return later
 
     def unnote(self, time: Instant, id: str) -> None:
-        self.recent = [each for each in self.recent if (each[0], each[1]) != (time, id)]
+        """A burn was taken back. Its place stays, so that an older one is not taken for the newest."""
+        self.recent = [(*each[:2], 0) if (each[0], each[1]) == (time, id) else each for each in self.recent]
 
 
 RECENT = 4
@@ -144,6 +145,10 @@ class Burn(NamedTuple):
     holder: bytes
 
 
+#: What a carried move hands on: credits with what is left of each, and the open debt.
+Handed = tuple[list[tuple[Credit, Left]], Amount]
+
+
 class Seat:
     """A scope at hand while a batch is folded."""
 
@@ -190,6 +195,8 @@ class Account:
         #: While a debtor is played again: how far its debts have to be paid anew at the least.
         self._through = ORIGIN
         self._seats: dict[tuple[int, str, str | None], Seat] = {}
+        #: What carried moves handed on, until anything changes.
+        self._hands: dict[tuple[Instant, int, str], Handed] = {}
         self._era = -1
         self._era_prefix = b""
 
@@ -246,6 +253,8 @@ class Account:
                             credit.cut(move.at, "moved_out", ("seat.changed", move.edit_id))
         credits = [credit for credit in credits if credit.start < credit.end and credit.end > low]
         credits.sort(key=lambda credit: credit.rank)
+        if any(credit.origin for credit in credits):
+            grants.adjust_once(credits)
         return credits
 
     def _moves(self, holder: Holder, low: Instant, high: Instant) -> list[seats.Move]:
@@ -269,12 +278,35 @@ class Account:
             if brought.end > low:
                 yield brought
 
-    def _handed(self, holder: Holder, move: seats.Move) -> tuple[list[tuple[Credit, Left]], Amount]:
+    def _handed(self, holder: Holder, move: seats.Move) -> "Handed":
         """What the giver of a carried move had to hand on, credits and open debt; what it was handed itself in a chain of
         moves of that instant is among it."""
+        for of, earlier in self._moves_before(holder, move):
+            self._hand(of, earlier)
+        return self._hand(holder, move)
+
+    def _moves_before(self, holder: Holder, move: seats.Move) -> list[tuple[Holder, seats.Move]]:
+        """The carried moves that decide what one brings, oldest first: so that no chain of them is walked deep or twice."""
+        found: dict[tuple[Instant, int, str], tuple[Holder, seats.Move]] = {}
+        look = [(holder, move)]
+        while look:
+            of, one = look.pop()
+            giver = Holder(of.contract, one.from_seat_id, of.seat_group_key)
+            for earlier in self._moves(giver, ORIGIN, one.at + 1):
+                place = (earlier.at, earlier.order, earlier.to_seat_id)
+                if earlier.to_seat_id == giver.seat_id and place[:2] < (one.at, one.order) and place not in found:
+                    found[place] = (giver, earlier)
+                    look.append((giver, earlier))
+        return [found[place] for place in sorted(found) if place not in self._hands]
+
+    def _hand(self, holder: Holder, move: seats.Move) -> "Handed":
+        place = (move.at, move.order, move.to_seat_id)
+        known = self._hands.get(place)
+        if known is not None:
+            return known
         giver = Holder(holder.contract, move.from_seat_id, holder.seat_group_key)
         standing, credits = self.before_moves(giver, move.at)
-        handed = []
+        handed: list[tuple[Credit, Left]] = []
         for credit in credits:
             left = standing.left.get(credit.name)
             if left is not None and credit.end == move.at and credit.end_type == "moved_out":
@@ -282,13 +314,14 @@ class Account:
         debt = standing.over
         for earlier in self._moves(giver, move.at, move.at + 1):
             if earlier.to_seat_id == giver.seat_id and earlier.order < move.order:
-                more, owed = self._handed(giver, earlier)
+                more, owed = self._hand(giver, earlier)
                 for credit, left in more:
                     through = grants.handed_on(
                         credit, earlier.from_seat_id, move.at, earlier.order, earlier.edit_id, left
                     )
                     handed.append((through, left))
                 debt += owed
+        self._hands[place] = handed, debt
         return handed, debt
 
     def before_moves(self, holder: Holder, at: Instant) -> tuple[Standing, list[Credit]]:
@@ -711,11 +744,13 @@ class Account:
         """Carries a scope's standing to `at`; answers the last instant at which anything happened, and the credits."""
         edges = [edge for edge in self._window(holder.contract) if edge <= at]
         begun = standing.copy()
-        for low in self._lows(bottom, at, exact=emit is not silent or (begun.carry and begun.over != 0)):
+        transfers = self._transfers(holder, bottom, at)
+        owing = begun.carry and (begun.over != 0 or bool(transfers))
+        for low in self._lows(bottom, at, exact=emit is not silent or owing):
             standing.become(begun)
             credits = self.seat_credits(holder, low, at)
             resets = self.resets(bottom, at, [holder.contract])
-            last = standing.play(credits, resets, at, transfers=self._transfers(holder, bottom, at), emit=emit)
+            last = standing.play(credits, resets, at, transfers=transfers, emit=emit)
             if last >= low:
                 break
         return max([bottom, last, *edges]), credits
@@ -800,6 +835,7 @@ class Account:
         self, stretch: Stretch, group_stretch: GroupStretch, changes: list[tuple[int, Amount]]
     ) -> list[tuple[str, Amount]]:
         """Changes parts of a scope, and with them the draws on the shared grants. Answers who paid the difference."""
+        self._hands.clear()
         taken_before, tails_before = draws(stretch.own, stretch.parts)
         before = {part.tail: tail for part, tail in zip(stretch.parts, tails_before, strict=True)}
         for tail, amount in changes:
@@ -909,6 +945,12 @@ class Account:
             debtor = self._debtor_key(holder)
             if self.book.load(DEBTOR, debtor) is None:
                 self.book.save(DEBTOR, debtor, DebtorRow(key))
+
+    def owe(self, holder: Holder) -> None:
+        """A scope may be handed a debt: from now on it is looked at where debts are paid."""
+        key, debtor = holder_key(self.customer, holder), self._debtor_key(holder)
+        if self.book.load(DEBTOR, debtor) is None:
+            self.book.save(DEBTOR, debtor, DebtorRow(key))
 
     def _debtor_key(self, holder: Holder) -> bytes:
         """Debtors are paid contract by contract, a contract's pool before its seats, seats by id."""
@@ -1258,6 +1300,7 @@ class Account:
     def rebuild(self, since: Instant) -> None:
         """The shared grants, or those of all seats of a contract, changed from `since` on: the burns from then on are played
         again. Without such burns this costs nothing."""
+        self._hands.clear()
         group = self.group
         current = group.stretch
         if current.start < since and group.last < since:
@@ -1341,6 +1384,7 @@ class Account:
     def rework(self, holders: dict[Holder, Instant]) -> None:
         """The grants of some seats changed, each from an instant on: their burns from then on are played again, nobody
         else's."""
+        self._hands.clear()
         earliest = None
         dirty: dict[bytes, Instant] = {}
         for holder, since in sorted(holders.items(), key=lambda item: item[1]):

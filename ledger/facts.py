@@ -4,7 +4,7 @@ Every default of the wire is resolved before a fact is built: an instant that th
 `ContractCreated`, to the contract's start) is always filled in. Instants are microseconds, amounts billionths.
 """
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -20,7 +20,7 @@ CREDITS = "credits"
 SEAT_ID = "seat_id"
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A value: it never changes, and two of the same content are equal."""
 
 
@@ -328,7 +328,7 @@ class CreditBurn(Fact, tag="credit.burned", kw_only=True, frozen=True):
     seat_group_key: str = SEAT_ID
     credit_type: str = CREDITS
     amount: Amount
-    properties: msgspec.Raw | None = None
+    properties: Any = None
 
 
 class BurnVoided(Fact, tag="burn.voided", kw_only=True, frozen=True):

@@ -767,7 +767,9 @@ def next_pool_start(book: Book, customer: CustomerRow, contract: int, credit_typ
 
 def handed_on(credit: Credit, giver: str, at: Instant, order: int, edit_id: str, left: Left) -> Credit:
     """A credit as a carried move brings it to another seat: the same window, rank and name (L11, D20)."""
-    origin = f"{credit.origin}>{giver}@{at}"
+    # No two paths read alike, whatever the seats are called.
+    path = giver.replace("\\", "\\\\").replace(">", "\\>")
+    origin = f"{credit.origin}>{path}@{at}"
     brought = Credit(
         kind=SEAT,
         contract=credit.contract,
@@ -789,6 +791,21 @@ def handed_on(credit: Credit, giver: str, at: Instant, order: int, edit_id: str,
     brought.subscription_id = credit.subscription_id
     brought.end_cause = credit.end_cause
     return brought
+
+
+def adjust_once(credits: list[Credit]) -> None:
+    """An adjustment of a slice that a seat has both of its own and by a carried move is taken by the one that burns first."""
+    takers: dict[str, list[Credit]] = {}
+    for credit in credits:
+        for adjustment in credit.adjustments:
+            takers.setdefault(adjustment.id, []).append(credit)
+    for id, candidates in takers.items():
+        if len(candidates) > 1:
+            time = next(adjustment.time for adjustment in candidates[0].adjustments if adjustment.id == id)
+            taker = next((credit for credit in candidates if credit.active(time)), candidates[0])
+            for credit in candidates:
+                if credit is not taker:
+                    credit.adjustments = [adjustment for adjustment in credit.adjustments if adjustment.id != id]
 
 
 def edit_handed_on(book: Book, customer: CustomerRow, credit: Credit, holder: Holder) -> None:

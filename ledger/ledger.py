@@ -363,10 +363,13 @@ class Ledger:
     def _remember(self, who: CustomerRow, key: bytes, fact: AnyFact, row: KnownRow) -> None:
         self.book.save(KNOWN if key[:1] == b"i" else KNOWN_FOR_EVER, key, row)
 
-    def _forget(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant) -> None:
+    def _forget(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant) -> int:
+        """Answers the digest of the fact as it arrived."""
         key, known = self._identity(who, fact, arrived_at)
-        if known is not None:
-            self.book.drop(KNOWN if key[:1] == b"i" else KNOWN_FOR_EVER, key)
+        if known is None:
+            return crc32(_digest_of(fact))
+        self.book.drop(KNOWN if key[:1] == b"i" else KNOWN_FOR_EVER, key)
+        return known.digest
 
     def _first_outcome(self, who: CustomerRow, fact: AnyFact, known: KnownRow) -> Folded | Refused | Waiting:
         if known.paid is not None:
@@ -435,9 +438,8 @@ class Ledger:
                     continue
                 fact = _decode_fact(row.fact)
                 self._stop_waiting(customer_id, key, row.due_key)
-                self._forget(who, fact, row.arrived_at)
+                digest = self._forget(who, fact, row.arrived_at)
                 known_key, _ = self._identity(who, fact, row.arrived_at)
-                digest = crc32(_digest_of(fact))
                 try:
                     outcome, known, more = self._accept(who, fact, row.arrived_at, digest)
                 except _Refuse as refused:
@@ -470,14 +472,14 @@ class Ledger:
 
     def _wait_over(self, fact: AnyFact, row: WaitingRow) -> Outcome:
         who = customer(self.book, fact.customer_id)
-        self._forget(who, fact, row.arrived_at)
+        digest = self._forget(who, fact, row.arrived_at)
         if isinstance(fact, CreditBurn) and fact.contract_id is None and row.code == "unknown_contract":
             brief = self._nearest_contract(who, fact.time)
             if brief is not None:
                 known_key, _ = self._identity(who, fact, row.arrived_at)
                 holder, paid = self._burn(who, fact, brief)
                 known = KnownRow(
-                    crc32(_digest_of(fact)),
+                    digest,
                     self._until(fact, row.arrived_at),
                     paid,
                     holder_key(who, holder),
@@ -1029,6 +1031,12 @@ class Ledger:
         contract = (
             self._contract(who, fact.contract_id) if fact.contract_id is not None else self._contract_of_edit(who, fact)
         )
+        named = fact.subscription_id is not None or fact.feature_code is not None
+        if named and contract.subscription(fact.subscription_id, fact.feature_code, fact.time) is None:
+            name = fact.subscription_id or fact.feature_code
+            raise _Missing(
+                "unknown_subscription", "subscription_id", f"subscription {name} is not known yet", "subscription"
+            )
         edited = seats.edit(self.book, who.number, contract, fact)
         if isinstance(edited, Refusal):
             if edited.code == "unknown_subscription":
@@ -1072,6 +1080,12 @@ class Ledger:
                 for each in self._heirs_of(who, holder):
                     holders[each] = min(holders.get(each, FOREVER), touched.since)
             account = self._account(who, credit_type)
+            brief = account.briefs[contract.number]
+            if brief.carries and brief.carry:
+                # Whoever was handed a debt pays it wherever debts are paid, from the move on.
+                for holder in holders:
+                    account.owe(holder)
+                shared += holders.values()
             if shared:
                 account.rebuild(min([*shared, *holders.values()]))
             if holders:
