@@ -1,6 +1,6 @@
 """The mutation run over `ledger/`: each rule broken once should turn a test red.
 
-    python -m tests.mutate [--files balances.py seat_fold.py] [--minutes M] [--sample N] [--processes N] [--out FILE]
+    python -m tests.mutate [--files balances.py seat_fold.py] [--minutes M] [--sample N] [--out FILE] [--only FILE]
 
 A mutant is one change of one place in a copy of the syntax tree: a comparison turned or moved by one, an operator exchanged,
 a number moved by one, a condition negated, a statement left out, a default exchanged. It meets the pencil suite first (the
@@ -214,7 +214,7 @@ def meet_the_pencil() -> str | None:
             continue
         for test_name, test in list(vars(module).items()):
             if test_name.startswith("test_") and callable(test):
-                for arguments in _arguments(test, language.play):
+                for arguments in [*_arguments(test, language.play), *_arguments(test, language.play_reopened)]:
                     try:
                         test(**arguments)
                     except BaseException as red:
@@ -292,11 +292,16 @@ def in_a_child(meet: Callable[[], str | None], patience_s: float) -> str | None:
     return said or None
 
 
-def run(files: list[str], minutes: float, sample: int | None, out: Path, seed: int) -> dict[str, Any]:
+def run(
+    files: list[str], minutes: float, sample: int | None, out: Path, seed: int, only: Path | None = None
+) -> dict[str, Any]:
     trees = {f"ledger.{file[:-3]}": ast.parse((ROOT / "ledger" / file).read_text()) for file in files}
     mutants = [mutant for file in files for mutant in mutants_of(file, trees[f"ledger.{file[:-3]}"])]
     chosen = list(mutants)
     random.Random(seed).shuffle(chosen)
+    if only is not None:
+        named = set(only.read_text().splitlines())
+        chosen = [mutant for mutant in chosen if mutant.name in named]
     chosen = chosen[: sample or len(chosen)]
 
     def tests(meet: Callable[[], str | None], changed: dict[str, ast.Module]) -> Callable[[], str | None]:
@@ -356,8 +361,9 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="so many mutants, chosen by --seed (all unless said)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("survivors.txt"))
+    parser.add_argument("--only", type=Path, help="only the mutants that this file lists, as --out wrote them")
     said = parser.parse_args()
-    run(said.files, said.minutes, said.sample, said.out, said.seed)
+    run(said.files, said.minutes, said.sample, said.out, said.seed, said.only)
     return 0
 
 

@@ -222,6 +222,24 @@ class _Listener(Ledger):
         return Folded(result={})
 
 
+def play_reopened(story: str, **bounds: int) -> Played:
+    """Through an engine that is opened anew over its rows for every line: what it didn't write, it doesn't know."""
+    return play(story, _Reopened(**BOUNDS | bounds))
+
+
+class _Reopened(Ledger):
+    def __init__(self, **bounds: int) -> None:
+        super().__init__(MemoryRows(), **bounds)
+
+    def fold(self, fact: AnyFact, arrived_at: Instant) -> Outcome:
+        self.flush()
+        return super().fold(fact, arrived_at)
+
+    def advance(self, now: Instant) -> list[tuple[AnyFact, Outcome]]:
+        self.flush()
+        return super().advance(now)
+
+
 def play_on_model(story: str, **bounds: int) -> Played:
     return play(story, Model(**BOUNDS | bounds))
 
@@ -639,4 +657,4 @@ def _line(entry: Entry, whose: bool) -> str:
     return " ".join(part for part in (*parts, f"of {who}" if whose and who != "pool" else "") if part)
 
 
-__all__ = ["Play", "Played", "facts", "play", "play_on", "play_on_model"]
+__all__ = ["Play", "Played", "facts", "play", "play_on", "play_on_model", "play_reopened"]

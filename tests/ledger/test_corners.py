@@ -353,6 +353,20 @@ def test_a_seat_that_a_removal_revoked_returns_in_the_next_period_as_a_new_one(p
     assert story.left("ana", "07-16") == {"monthly": "51.612903226"}  # 100 x 16/31
 
 
+def test_a_return_exactly_at_the_next_period_gives_nothing_back(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana revoking
+        recurring monthly 100 per seat of team every P1M for 2 periods
+        burn 30 by ana at 06-05
+        remove ana at 06-10
+        add ana at 07-01
+    """)
+
+    assert story.left("ana", "07-01") == {"monthly": "100"}
+    assert "restored 70 monthly" not in story.entries("ana")
+
+
 def test_a_move_is_no_removal_and_revokes_nothing(play: Play) -> None:
     story = play("""
         contract c from 06-01
