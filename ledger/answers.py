@@ -71,7 +71,8 @@ class Entry(Value, kw_only=True, frozen=True):
     def entry_id(self) -> str:
         """Made of what it is, never of when it was computed (L18)."""
         slice = "" if self.slice is None else f"#{self.slice}"
-        return f"{self.cause_type}:{self.cause_id}:{self.type}:{self.grant_id or ''}{slice}:{self.time}"
+        whose = f"{self.scope.credit_type}:{self.scope.contract_id or ''}:{self.scope.seat_group_key}:{self.scope.seat_id or ''}"
+        return f"{self.cause_type}:{self.cause_id}:{self.type}:{whose}:{self.grant_id or ''}{slice}:{self.time}"
 
 
 class Counts(Value, kw_only=True, frozen=True):

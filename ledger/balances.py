@@ -656,7 +656,7 @@ class Account:
 
     def _forget_stretch(self, key: bytes, holder: Holder, row: ScopeRow, stretch: Stretch) -> None:
         """A stretch without burns says nothing that its predecessor does not; a debtor's opening may."""
-        if self.briefs[holder.contract].carry:
+        if self.is_debtor(key, holder):
             self._save_stretch(key, row, stretch)
             return
         if stretch is row.stretch:

@@ -533,7 +533,8 @@ def _edit(
     voids = [
         void
         for void in (*recurring.voids, *edits.voids)
-        if (void.slice if void.slice is not None else last_started(void.voided_at)) == credit.slice
+        if void.seat_id is None
+        and (void.slice if void.slice is not None else last_started(void.voided_at)) == credit.slice
     ]
     void = max(voids, key=_by_time, default=None)
     if void is not None:
@@ -542,7 +543,8 @@ def _edit(
         (
             adjustment
             for adjustment in edits.adjustments
-            if (adjustment.slice if adjustment.slice is not None else last_started(adjustment.time)) == credit.slice
+            if adjustment.seat_id is None
+            and (adjustment.slice if adjustment.slice is not None else last_started(adjustment.time)) == credit.slice
         ),
         key=_by_time,
     )

@@ -78,7 +78,7 @@ from ledger.grants import (
 from ledger.history import scope_of
 from ledger.instants import DAY, FOREVER, HOUR, MINUTE, ORIGIN, Instant, Span
 from ledger.outcome import FORGIVEN, Changed, Folded, Outcome, Refusal, Refused, Repeated, Scope, SeatsChanged, Waiting
-from ledger.rows import Book, Kind, Row, Rows, after, instant_key, number_key, text_key
+from ledger.rows import Book, Kind, Row, Rows, after, instant_key, number_key, text_key, text_of
 
 
 class KnownRow(Row):
@@ -107,6 +107,9 @@ class DueRow(Row):
     customer_id: str
     waiting_key: bytes
 
+
+#: How many credit types, and seat group keys, a customer may have.
+NAMES = 1_000
 
 KNOWN = Kind("trail", b"i", KnownRow)
 KNOWN_FOR_EVER = Kind("state", b"J", KnownRow)
@@ -275,6 +278,7 @@ class Ledger:
             return Repeated(first=self._first_outcome(who, fact, known), differs=known.digest != digest), []
         try:
             self._check_times(fact, arrived_at)
+            self._check_names(who, fact)
             outcome, row, woken = self._accept(who, fact, arrived_at, digest)
         except _Refuse as refused:
             if refused.refusal.code not in FORGIVEN:
@@ -301,6 +305,27 @@ class Ledger:
             return waiting, []
         self._remember(who, known_key, fact, row)
         return outcome, woken
+
+    def _check_names(self, who: CustomerRow, fact: AnyFact) -> None:
+        """A customer has so many credit types and seat group keys, and no more: they are numbered in keys."""
+        named: list[Any]
+        match fact:
+            case CreditBurn():
+                named = [fact]
+            case CreditsGranted():
+                named = [fact.grant]
+            case RecurringCreditAdded():
+                named = [fact.recurring_credit]
+            case ContractCreated():
+                named = [*fact.recurring_credits, *fact.grants, *fact.subscriptions]
+            case SubscriptionAdded():
+                named = [fact.subscription]
+            case _:
+                return
+        for field, known in (("credit_type", who.credit_types), ("seat_group_key", who.seat_group_keys)):
+            said = {name for one in named if (name := getattr(one, field, None)) is not None}
+            if len(said.difference(known)) + len(known) > NAMES:
+                raise _Refuse("too_large", field, f"is one too many: a customer has at most {NAMES}", "L19")
 
     def _accept(
         self, who: CustomerRow, fact: AnyFact, arrived_at: Instant, digest: int
@@ -519,7 +544,7 @@ class Ledger:
         if len(seated) == 1:
             return seated[0]
         raise _Missing(
-            "contract_ambiguous", "contract_id", "several contracts hold the burn's time; name one", "contract"
+            "contract_ambiguous", "contract_id", "several contracts hold the burn's time; name one", "ambiguous"
         )
 
     def _sits(self, who: CustomerRow, brief: ContractBrief, seat_id: str, seat_group_key: str, at: Instant) -> bool:
@@ -608,7 +633,7 @@ class Ledger:
             case ContractUpdated() | ContractEnded():
                 assert contract is not None
                 self._end_contract(who, contract, fact)
-                woken = ["contract"]
+                woken = ["contract", "ambiguous"]
                 seats_changed = [
                     SeatsChanged(contract_id=contract.contract_id, subscription_id=row.subscription_id, since=fact.time)
                     for row in contract.subscriptions
@@ -616,7 +641,7 @@ class Ledger:
             case SubscriptionAdded():
                 assert contract is not None
                 self._add_subscription(who, contract, fact.subscription, fact)
-                woken = ["subscription", "contract"]
+                woken = ["subscription", "contract", "ambiguous"]
                 seats_changed = [
                     SeatsChanged(
                         contract_id=contract.contract_id,
@@ -627,7 +652,7 @@ class Ledger:
             case SubscriptionUpdated() | SubscriptionEnded():
                 assert contract is not None
                 since = self._change_subscription(who, contract, fact)
-                woken = ["subscription", "contract"]
+                woken = ["subscription", "contract", "ambiguous"]
                 seats_changed = [
                     SeatsChanged(contract_id=contract.contract_id, subscription_id=fact.subscription_id, since=since)
                 ]
@@ -965,10 +990,11 @@ class Ledger:
             if isinstance(fact, CreditsVoided)
             else since
         )
+        meant = None if individual else fact.seat_id
         if isinstance(fact, CreditsVoided):
-            edits.voids = [*edits.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice)]
+            edits.voids = [*edits.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice, meant)]
         else:
-            edits.adjustments = [*edits.adjustments, Adjustment(fact.time, fact.id, fact.amount, fact.slice)]
+            edits.adjustments = [*edits.adjustments, Adjustment(fact.time, fact.id, fact.amount, fact.slice, meant)]
         self.book.save(EDITS, key, edits)
         account = self._account(who, row.given.credit_type)
         if holder.seat_id is None:
@@ -1060,7 +1086,7 @@ class Ledger:
                 SeatsChanged(contract_id=contract.contract_id, subscription_id=id, since=since)
                 for id, since in sorted(changed.items())
             ],
-            ["contract"],
+            ["ambiguous"],
         )
 
     def _earn_anew(self, who: CustomerRow, contract: ContractRow, edited: seats.Edited) -> None:
@@ -1108,7 +1134,7 @@ class Ledger:
             rows = [row for row in rows if all(row.subscription(id, code, fact.time) is not None for id, code in named)]
         if len(rows) != 1:
             raise _Missing(
-                "contract_ambiguous", "contract_id", "several contracts hold the edit's time; name one", "contract"
+                "contract_ambiguous", "contract_id", "several contracts hold the edit's time; name one", "ambiguous"
             )
         return rows[0]
 
@@ -1144,7 +1170,10 @@ class Ledger:
         return [] if row is None else sorted(brief.contract_id for brief in row.contracts)
 
     def customers(self) -> list[str]:
-        return [key[1:-2].replace(b"\0\xff", b"\0").decode() for key, _ in self.book.scan(CUSTOMER, b"C", b"D")]
+        # One of whom only refused facts are remembered is not known.
+        return [
+            text_of(key[1:]) for key, row in self.book.scan(CUSTOMER, b"C", b"D") if row.contracts or row.credit_types
+        ]
 
     def curve(self, customer_id: str, scope: Scope, times: list[Instant]) -> list[Window]:
         return history.curve(self.book, customer_id, scope, times)

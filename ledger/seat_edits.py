@@ -24,6 +24,7 @@ from ledger.seat_rows import (
     TURN,
     Interval,
     Keys,
+    Move,
     MoveRow,
     OperationsRow,
     Place,
@@ -157,15 +158,20 @@ def name_seat(row: SeatRow, named: SeatName, place: Place) -> SeatRow:
 def _save_moves(fold: Fold) -> dict[str, Instant]:
     """From when the moves of each seat are others than before."""
     since: dict[str, Instant] = {}
-    for move in fold.moves ^ fold.old_moves:
+    # In an order of their own: a replay writes the same rows in the same order.
+    for move in sorted(fold.moves ^ fold.old_moves, key=_place):
         for seat_id in (move.from_seat_id, move.to_seat_id):
             since[seat_id] = min(move.at, since.get(seat_id, FOREVER))
             fold.book.drop(MOVES, fold.keys.move(seat_id, move.at, move.order))
-    for move in fold.moves - fold.old_moves:
+    for move in sorted(fold.moves - fold.old_moves, key=_place):
         for seat_id, other in ((move.from_seat_id, move.to_seat_id), (move.to_seat_id, move.from_seat_id)):
             row = MoveRow(other, seat_id == move.to_seat_id, move.carry_balance, move.edit_id)
             fold.book.save(MOVES, fold.keys.move(seat_id, move.at, move.order), row)
     return since
+
+
+def _place(move: Move) -> tuple[Instant, int, str, str]:
+    return move.at, move.order, move.from_seat_id, move.to_seat_id
 
 
 def _save_seat(fold: Fold, seat: Seat) -> Instant | None:

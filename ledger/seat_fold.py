@@ -151,7 +151,7 @@ class Fold:
         self.assigned, self.unassigned = self.base
         self.old_steps = dict(steps_between(self.book, self.keys, self.since, FOREVER))
         turns = self.book.scan(TURN, self.keys.turns_from(self.since), after(self.keys.turns))
-        for seat_id in {self.keys.turn_of(key) for key, _ in turns}:
+        for seat_id in sorted({self.keys.turn_of(key) for key, _ in turns}):
             self.seat(seat_id)
 
     def _known(self) -> list[OperationsRow]:

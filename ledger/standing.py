@@ -88,11 +88,22 @@ class Standing:
             for name in [name for name in held if name not in known]:
                 del held[name]
         transfers = list(transfers)
+        last = self.at
+        # Only what is alive is looked at, so that a long past costs no more than its instants.
+        coming = sorted((credit for credit in credits if credit.start > self.at), key=lambda credit: credit.start)
+        live = [credit for credit in credits if credit.start <= self.at < credit.end]
+        i = 0
         while True:
-            at = next_instant(credits, resets, transfers, self.at)
+            at = next_instant(live, resets, transfers, self.at)
+            if i < len(coming):
+                at = min(at, coming[i].start)
             if at > to:
                 break
-            self.instant(credits, resets, at, transfers=transfers, emit=emit, until_step=until_step if at == to else 5)
+            while i < len(coming) and coming[i].start <= at:
+                live.append(coming[i])
+                i += 1
+            self.instant(live, resets, at, transfers=transfers, emit=emit, until_step=until_step if at == to else 5)
+            live = [credit for credit in live if credit.end > at]
             last = self.at = at
         self.at = to
         return last
