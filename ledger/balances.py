@@ -20,6 +20,8 @@ that instant on are played again (`rebuild`, `rework`).
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from ledger import grants, seats
 from ledger.amounts import Amount
 from ledger.contracts import ContractBrief, CustomerRow, load_contract
@@ -150,9 +152,9 @@ Handed = tuple[list[tuple[Credit, Left]], Amount]
 
 
 class Seat:
-    """A scope at hand while a batch is folded."""
+    """A scope at hand while a batch is folded. Until `carried_until` its burns change what was carried to others."""
 
-    __slots__ = ("holder", "key", "row", "row_key", "scope")
+    __slots__ = ("carried_until", "holder", "key", "row", "row_key", "scope")
 
     def __init__(self, holder: Holder, key: bytes, row_key: bytes, row: ScopeRow) -> None:
         self.holder = holder
@@ -160,6 +162,7 @@ class Seat:
         self.row_key = row_key
         self.row = row
         self.scope: Scope | None = None
+        self.carried_until: Instant = ORIGIN
 
 
 def _encode_amount(amount: Amount) -> bytes:
@@ -267,7 +270,9 @@ class Account:
                 born, dies = contract.life(subscription)
                 for move in seats.moves(self.book, self.customer.number, subscription, holder.seat_id, low, high):
                     if move.carry_balance and born <= move.at < dies:
-                        found.append(move)
+                        # Moves are counted by each subscription for itself; here they stand in one order.
+                        order = (move.order << 32) | subscription.number
+                        found.append(msgspec.structs.replace(move, order=order))
         return sorted(found, key=lambda move: (move.at, move.order))
 
     def _moved_in(self, holder: Holder, move: seats.Move, low: Instant) -> Iterator[Credit]:
@@ -511,7 +516,8 @@ class Account:
             self._save_group()
         stretch, group_stretch, paid = self._apply(key, holder, row, Burn(time, id, amount, key))
         newest = row.note(time, id, amount) == 0
-        if not (self._settled(group_stretch) and self._last_of(row, stretch, group_stretch)):
+        alone = self._settled(group_stretch) and self._last_of(row, stretch, group_stretch)
+        if not alone or self._heirs(holder, time):
             self._ripple(group_stretch, {key: stretch.start})
         elif newest:
             return _in_order(stretch.own, group_stretch.shared, paid)
@@ -527,6 +533,8 @@ class Account:
             seat = self._find_seat(brief, seat_id, seat_group_key)
             if seat is None:
                 return None
+        if time < seat.carried_until:
+            return None
         row = seat.row
         stretch = row.stretch
         group = self.group.stretch
@@ -631,6 +639,8 @@ class Account:
         if row is None:
             return None
         seat = self._seats[brief.number, seat_group_key, seat_id] = Seat(holder, key, self.scope_key(key), row)
+        if brief.carries:
+            seat.carried_until = max((at for _, at in self._heirs(holder, ORIGIN)), default=ORIGIN)
         return seat
 
     def unburn(self, burn: Burn) -> None:
@@ -1301,6 +1311,7 @@ class Account:
         """The shared grants, or those of all seats of a contract, changed from `since` on: the burns from then on are played
         again. Without such burns this costs nothing."""
         self._hands.clear()
+        self._seats.clear()
         group = self.group
         current = group.stretch
         if current.start < since and group.last < since:
@@ -1385,6 +1396,7 @@ class Account:
         """The grants of some seats changed, each from an instant on: their burns from then on are played again, nobody
         else's."""
         self._hands.clear()
+        self._seats.clear()
         earliest = None
         dirty: dict[bytes, Instant] = {}
         for holder, since in sorted(holders.items(), key=lambda item: item[1]):

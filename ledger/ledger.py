@@ -928,6 +928,8 @@ class Ledger:
     def _put_grant(
         self, who: CustomerRow, contract: ContractRow | None, grant: Grant, fact: AnyFact, field: str
     ) -> Holder:
+        if contract is None and grant.seat_id is not None:
+            raise _Refuse("missing_field", f"{field}.contract_id", "is needed: a seat is one of a contract", "L6")
         number = 0 if contract is None else contract.number
         key = entity_key(who.number, number, grant.grant_id)
         if self.book.load(ENTITY, key) is not None:
