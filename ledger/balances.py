@@ -1197,6 +1197,8 @@ class Account:
             holder = holder_of(self.customer, key)
             row = self._scope(key)
             for heir, at in self._heirs(holder, start):
+                if at < group_stretch.start:
+                    continue  # what was carried before this stretch was seen to there
                 if at < end:
                     heir_row = self.book.load(SCOPE, self.scope_key(heir))
                     before = None if heir_row is None else self.stretch_before(heir_row, at)

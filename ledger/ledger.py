@@ -728,6 +728,7 @@ class Ledger:
         woken = [
             f"contract:{fact.contract_id}",
             "contract",
+            "ambiguous",
             "subscription",
             *(f"grant:{fact.contract_id}:{id}" for id in named),
         ]
