@@ -1209,7 +1209,7 @@ class Account:
                         queue.append((heir, ORIGIN - 1 if before is None else before.start))
                 else:
                     beyond[key] = start
-            following = self.stretch_after(row, start)
+            following = self.stretch_after(row, max(start, group_stretch.start - 1))
             if following is None:
                 continue
             if following.start >= end:
