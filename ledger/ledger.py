@@ -854,14 +854,7 @@ class Ledger:
     def _add_recurring(
         self, who: CustomerRow, contract: ContractRow, recurring: RecurringCredit, fact: AnyFact, field: str
     ) -> None:
-        key = entity_key(who.number, contract.number, recurring.recurring_credit_id)
-        if self.book.load(ENTITY, key) is not None:
-            raise _Refuse(
-                "already_exists",
-                f"{field}.recurring_credit_id",
-                f"{recurring.recurring_credit_id} exists already",
-                "L4",
-            )
+        row: SubscriptionRow | None = None
         if recurring.subscription_id is not None:
             row = contract.subscription(recurring.subscription_id, None, 0)
             if row is None:
@@ -871,11 +864,16 @@ class Ledger:
                     f"subscription {recurring.subscription_id} is not known yet",
                     "subscription",
                 )
-            if recurring.allocation == "individual" and row.at(FOREVER).mode != "seats":
-                raise _Refuse(
-                    "wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10"
-                )
-        elif recurring.allocation == "individual":
+        key = entity_key(who.number, contract.number, recurring.recurring_credit_id)
+        if self.book.load(ENTITY, key) is not None:
+            raise _Refuse(
+                "already_exists",
+                f"{field}.recurring_credit_id",
+                f"{recurring.recurring_credit_id} exists already",
+                "L4",
+            )
+        by_seats = row is not None and row.at(FOREVER).mode == "seats"
+        if recurring.allocation == "individual" and not by_seats:
             raise _Refuse("wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10")
         who.credit_type(recurring.credit_type)
         self._save_customer(who, fact.customer_id)
