@@ -700,10 +700,13 @@ class Account:
         """The scope's stretch that holds an instant."""
         stretch = self.stretch_at(row, at)
         if stretch is not None:
-            if stretch is row.stretch and stretch.revision != self.briefs[holder.contract].revision:
+            revision = self.briefs[holder.contract].revision
+            if stretch.revision != revision:
+                # What was agreed changed since; it may end earlier, also where it was closed before anybody looked.
                 credits = self.seat_credits(holder, stretch.start, stretch.start)
                 stretch.until = self.scope_until(holder, stretch.start, credits)
-                stretch.revision = self.briefs[holder.contract].revision
+                stretch.revision = revision
+                self._save_stretch(key, row, stretch)
             if at < stretch.until and stretch.group_start == group_stretch.start:
                 return stretch
         opened = self._open(holder, stretch, at, group_stretch)

@@ -714,7 +714,6 @@ def test_a_late_burn_leaves_less_to_take_back_though_nothing_is_left_either_way(
     assert story.entries(who)[-1] == "lapsed -2 ours"
 
 
-@pytest.mark.xfail(reason="the engine stops at the first heir", strict=False)
 def test_what_came_late_reaches_the_heir_of_the_heir(play: Play) -> None:
     story = play("""
         contract c from 06-01
@@ -753,7 +752,6 @@ def test_a_pool_filled_again_serves_those_of_the_instant_it_ran_dry_by_their_ids
     ]
 
 
-@pytest.mark.xfail(reason="the engine voids the pool's slice all the same", strict=False)
 def test_a_void_that_names_a_seat_leaves_the_pools_slice_alone(play: Play) -> None:
     story = play("""
         contract c from 06-01
@@ -765,7 +763,6 @@ def test_a_void_that_names_a_seat_leaves_the_pools_slice_alone(play: Play) -> No
     assert [story.left("pool", at) for at in ("06-11", "07-01")] == [{"monthly": "10"}, {"monthly": "10"}]
 
 
-@pytest.mark.xfail(reason="the engine hands on what was burned after the move, too", strict=False)
 def test_a_late_burn_after_a_carried_move_is_the_debt_of_who_burned(play: Play) -> None:
     story = play("""
         contract c carry from 06-01
