@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 COMMANDS = (
     ("demo", "streams.demo", "a company's seats and credits, live through a real Kafka, until Ctrl-C"),
     ("worker", "streams.worker", "fold facts from Kafka into balances, until told to stop"),
+    ("facts", "streams.facts", "publish facts from standard input, one JSON object a line"),
+    ("play", "streams.play", "play facts from a file, without Kafka, and show what follows"),
     ("settings", "streams.settings", "print the settings that are in force"),
     ("broker", "streams.broker", "run the embedded Kafka until interrupted"),
 )
