@@ -253,7 +253,8 @@ class Account:
                             credit.start == move.at and credit.start_type == "moved_in" and credit.order < move.order
                         )
                         if came_before and credit.active(move.at):
-                            credit.cut(move.at, "moved_out", ("seat.changed", move.edit_id))
+                            credit.cut(move.at, "moved_out", ("seat-change", move.edit_id))
+                            credit.left_by = move.order
         credits = [credit for credit in credits if credit.start < credit.end and credit.end > low]
         credits.sort(key=lambda credit: credit.rank)
         if any(credit.origin for credit in credits):
@@ -311,14 +312,19 @@ class Account:
             return known
         giver = Holder(holder.contract, move.from_seat_id, holder.seat_group_key)
         standing, credits = self.before_moves(giver, move.at)
+        now = self._moves(giver, move.at, move.at + 1)
+        # What a seat had goes with the first of its moves of an instant; with a later one only what came in between.
+        before = max(
+            (one.order for one in now if one.from_seat_id == giver.seat_id and one.order < move.order), default=-1
+        )
         handed: list[tuple[Credit, Left]] = []
+        debt = standing.over if before < 0 else 0
         for credit in credits:
             left = standing.left.get(credit.name)
-            if left is not None and credit.end == move.at and credit.end_type == "moved_out":
+            if left is not None and credit.left_by == move.order and before < 0:
                 handed.append((credit, left))
-        debt = standing.over
-        for earlier in self._moves(giver, move.at, move.at + 1):
-            if earlier.to_seat_id == giver.seat_id and earlier.order < move.order:
+        for earlier in now:
+            if earlier.to_seat_id == giver.seat_id and before < earlier.order < move.order:
                 more, owed = self._hand(giver, earlier)
                 for credit, left in more:
                     through = grants.handed_on(

@@ -151,6 +151,7 @@ class Credit:
         "grant_id",
         "granted",
         "kind",
+        "left_by",
         "name",
         "natural_end",
         "order",
@@ -206,6 +207,7 @@ class Credit:
         self.rollover: Rollover | None = None
         self.resettable = False
         self.order = -1
+        self.left_by = -1  # the move that took it away
         self.rises: list[tuple[Instant, Amount, str]] = []
         self.adjustments: list[Adjustment] = []
         self.gaps: list[Gap] = []

@@ -1173,7 +1173,9 @@ class Ledger:
     def customers(self) -> list[str]:
         # One of whom only refused facts are remembered is not known.
         return [
-            text_of(key[1:]) for key, row in self.book.scan(CUSTOMER, b"C", b"D") if row.contracts or row.credit_types
+            text_of(key[1:])
+            for key, row in self.book.scan(CUSTOMER, b"C", b"D")
+            if row.contracts or row.credit_types or self.book.load(CONTRACT, contract_key(row.number, 0)) is not None
         ]
 
     def curve(self, customer_id: str, scope: Scope, times: list[Instant]) -> list[Window]:

@@ -132,7 +132,7 @@ class LedgerScene(Scene):
         return found
 
     def _balances_must_agree(self, model: Model, ledger: Ledger, customers: Sequence[str]) -> None:
-        assert set(ledger.customers()) >= set(customers)
+        assert set(ledger.customers()) >= set(model.customers())
         for customer_id in customers:
             told = sorted(set(self.instants[customer_id]))
             for at in (told[0], told[len(told) // 2], told[-1] + 1, told[-1] + 40 * DAY):

@@ -43,7 +43,8 @@ from tests.ledger.histories import play as play_history
 from tests.ledger.language import facts, play
 from tests.ledger.memory import MemoryRows
 
-SEED = int(os.environ.get("SEATSTREAM_SEED") or random.SystemRandom().randrange(10**6))
+#: The same for everyone, so that a red run can be repeated; `make check-long` is what looks further.
+SEED = int(os.environ.get("SEATSTREAM_SEED") or 20_261_121)
 
 #: How long a failing history is made smaller.
 SHRINKING_S = 15
