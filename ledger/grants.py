@@ -14,7 +14,7 @@ from ledger.amounts import Amount, share
 from ledger.answers import EntryType
 from ledger.contracts import ContractRow, CustomerRow, RecurringRow, SubscriptionRow, Void, load_contract
 from ledger.facts import Grant, Recurrence, RecurringCredit, Rollover
-from ledger.instants import FOREVER, Instant
+from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.rows import Book, Kind, Row, after, instant_key, number_key, text_key
 
 #: Where a grant stands in L5's order: class, priority, expires_at, effective_at, creation, id, slice, origin, and whose
@@ -529,13 +529,19 @@ def _slice(
 
 
 def _edit(
-    credit: Credit, recurring: RecurringRow, edits: EditsRow, last_started: Callable[[Instant], int | None]
+    credit: Credit,
+    recurring: RecurringRow,
+    edits: EditsRow,
+    last_started: Callable[[Instant], int | None],
+    handed_at: Instant = ORIGIN,
 ) -> None:
     """The void that counts and the adjustments of one slice (D17, D18)."""
     voids = [
         void
         for void in (*recurring.voids, *edits.voids)
         if void.seat_id is None
+        # A void speaks of what sits there, not of what comes there only later (D27).
+        and void.voided_at > handed_at
         and (void.slice if void.slice is not None else last_started(void.voided_at)) == credit.slice
     ]
     void = max(voids, key=_by_time, default=None)
@@ -830,7 +836,7 @@ def edit_handed_on(book: Book, customer: CustomerRow, credit: Credit, holder: Ho
     recurring = contract.recurring_credit(credit.grant_id)
     assert recurring is not None and holder.seat_id is not None
     edits = book.load(EDITS, edits_key(customer.number, holder_key(customer, holder), credit.grant_id)) or EditsRow()
-    _edit(credit, recurring, edits, partial(_last_pooled, recurring))
+    _edit(credit, recurring, edits, partial(_last_pooled, recurring), handed_at=credit.start)
     subscription = contract.subscription(recurring.given.subscription_id, None, 0)
     assert subscription is not None
     stays = stays_of(book, customer, contract, subscription, holder.seat_id)
