@@ -872,7 +872,7 @@ class Ledger:
                 f"{recurring.recurring_credit_id} exists already",
                 "L4",
             )
-        by_seats = row is not None and row.at(FOREVER).mode == "seats"
+        by_seats = row is not None and row.at(recurring.starting_at).mode == "seats"
         if recurring.allocation == "individual" and not by_seats:
             raise _Refuse("wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10")
         who.credit_type(recurring.credit_type)
