@@ -18,6 +18,7 @@ that instant on are played again (`rebuild`, `rework`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 import msgspec
@@ -1200,14 +1201,18 @@ class Account:
         """Opens anew the stretches that follow changed ones, as far as this stretch of the group goes. Answers the scopes
         whose changes reach beyond it."""
         beyond: dict[bytes, Instant] = {}
-        queue = sorted(dirty.items(), key=lambda item: item[1])
+        # In the order of time: who carries on is seen to before who it is carried to, and nobody twice for one move.
+        queue = [(start, key, start) for key, start in dirty.items()]
+        heapify(queue)
+        seen: set[tuple[bytes, Instant]] = set()
         while queue:
-            key, start = queue.pop(0)
+            since, key, start = heappop(queue)
             holder = holder_of(self.customer, key)
             row = self._scope(key)
-            for heir, at in self._heirs(holder, start):
-                if at < group_stretch.start:
+            for heir, at in self._heirs(holder, max(since, ORIGIN + 1) - 1):
+                if at < group_stretch.start or (heir, at) in seen:
                     continue  # what was carried before this stretch was seen to there
+                seen.add((heir, at))
                 if at < end:
                     heir_row = self.book.load(SCOPE, self.scope_key(heir))
                     before = None if heir_row is None else self.stretch_before(heir_row, at)
@@ -1215,7 +1220,7 @@ class Account:
                         heir_row is not None
                         and self.stretch_after(heir_row, ORIGIN - 1 if before is None else before.start) is not None
                     ):
-                        queue.append((heir, ORIGIN - 1 if before is None else before.start))
+                        heappush(queue, (at, heir, ORIGIN - 1 if before is None else before.start))
                 else:
                     beyond[key] = start
             following = self.stretch_after(row, max(start, group_stretch.start - 1))
@@ -1226,7 +1231,7 @@ class Account:
                 continue
             previous = self.stretch_before(row, following.start)
             if self._reopen(key, holder, row, previous, following, group_stretch):
-                queue.append((key, following.start))
+                heappush(queue, (max(since, following.start), key, following.start))
         return beyond
 
     def _heirs(self, holder: Holder, since: Instant) -> list[tuple[bytes, Instant]]:
