@@ -3,25 +3,33 @@
     python -m tests.long [--minutes M] [--processes N]
 
 Sums up what was played in tests/ledger/long_run.json. A difference is reduced and shown, its seed is kept there under
-`differences` until that seed agrees again (every start looks at those first), and the run goes on.
+`differences` until that seed agrees again (every start looks at those first), and the run goes on. A history that takes
+longer than its time is a difference, and so is one that its process does not survive.
 """
 
 import argparse
 import json
 import multiprocessing
 import random
+import signal
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.ledger.duel import duel
 from tests.ledger.histories import History, draw_history, shrink
 
 SUM = Path(__file__).parent / "ledger" / "long_run.json"
 GOAL = 50_000
-CHUNK = 50
+CHUNK = 200
+#: Seconds of processor time (so that a crowded machine makes no difference): for one history, and for reducing one.
+LIMIT, REDUCING = 60.0, 600.0
 #: Name of a size class: its sizes. A seed decides its own size, so that it says everything.
 SIZES = {"small": range(5, 16), "medium": range(16, 41), "large": range(41, 121)}
 SHARES = ("small",) * 8 + ("medium",) * 11 + ("large",)
@@ -34,10 +42,31 @@ def sized(seed: int) -> tuple[str, int]:
     return name, rng.choice(SIZES[name])
 
 
-def difference(history: History, seed: int) -> str | None:
-    """What engine and model disagree about, or how one of them breaks."""
+class TookTooLong(Exception):
+    """What was played was not over in its time."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Raises `TookTooLong` in what runs under it, wherever that is."""
+
+    def over(*_: object) -> None:
+        raise TookTooLong(f"took longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGPROF, over)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
-        duel(history, random.Random(seed))
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def difference(history: History, seed: int, limit: float = LIMIT) -> str | None:
+    """What engine and model disagree about, or how one of them breaks, or that they are not done in time."""
+    try:
+        with within(limit):
+            duel(history, random.Random(seed))
     except Exception as differ:
         return f"{type(differ).__name__}: {differ}"
     return None
@@ -49,19 +78,25 @@ def drawn(seed: int) -> History:
 
 def reduced(seed: int) -> str:
     """The smallest history found that still fails, and what it shows. Cut, the same questions may not be asked: several are."""
-
-    def fails(history: History) -> bool:
-        return bool(history) and any(difference(history, seed + again) for again in range(3))
-
     history = drawn(seed)
-    if not fails(history):
-        return "could not be reduced: it fails with its own questions only"
-    small = shrink(history, fails)
-    return next(filter(None, (difference(small, seed + again) for again in range(3))), "")
+    whole = difference(history, seed)
+    # A cut history takes less than its whole; one that hangs is not waited for again and again.
+    limit = 5.0 if whole is not None and whole.startswith(TookTooLong.__name__) else LIMIT
+    until = time.process_time() + REDUCING
+
+    def fails(history: History) -> str | None:
+        if not history or time.process_time() > until:
+            return None
+        return next(filter(None, (difference(history, seed + again, limit) for again in range(3))), None)
+
+    if fails(history) is None:
+        return f"could not be reduced: it fails with its own questions only\n{whole}"
+    small = shrink(history, lambda shorter: fails(shorter) is not None)
+    return next(filter(None, (difference(small, seed + again, limit) for again in range(3))), "")
 
 
-def play_chunk(seeds: list[int]) -> dict[str, Any]:
-    played: dict[str, Any] = {"seeds": seeds, "classes": {name: [0, 0] for name in SIZES}, "differences": []}
+def play(seeds: list[int]) -> dict[str, Any]:
+    played = nothing(seeds)
     for seed in seeds:
         name, size = sized(seed)
         history = drawn(seed)
@@ -71,6 +106,45 @@ def play_chunk(seeds: list[int]) -> dict[str, Any]:
         if what is not None:
             played["differences"].append({"seed": seed, "size": size, "what": what.split("\n")[0][:200]})
     return played
+
+
+def nothing(seeds: list[int]) -> dict[str, Any]:
+    return {"seeds": seeds, "classes": {name: [0, 0] for name in SIZES}, "differences": []}
+
+
+# --- processes, which may die ----------------------------------------------------------------------------------------
+
+T = TypeVar("T")
+
+
+def apart(what: Callable[..., T], *of: object) -> T | None:
+    """What a process of its own answers; None if it died."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(what, *of).result()
+        except BrokenProcessPool:
+            return None
+
+
+def play_apart(seeds: list[int]) -> dict[str, Any]:
+    """Plays in a process of its own; if that died, each history in another: to find the one that it did not survive."""
+    together = apart(play, seeds) if len(seeds) > 1 else None
+    if together is not None:
+        return together
+    played = nothing(seeds)
+    for seed in seeds:
+        one = apart(play, [seed])
+        if one is None:
+            one = nothing([seed])
+            one["differences"].append({"seed": seed, "size": sized(seed)[1], "what": "its process died"})
+        for name, (histories, facts) in one["classes"].items():
+            played["classes"][name][0] += histories
+            played["classes"][name][1] += facts
+        played["differences"] += one["differences"]
+    return played
+
+
+# --- the sum ---------------------------------------------------------------------------------------------------------
 
 
 def read_sum() -> dict[str, Any]:
@@ -102,10 +176,9 @@ def look_again(total: dict[str, Any]) -> None:
     """Seeds that once differed: those that agree by now leave the list."""
     still = []
     for each in total["differences"]:
-        what = difference(drawn(each["seed"]), each["seed"])
-        if what is not None:
-            still.append(each | {"what": what.split("\n")[0][:200]})
-        print(f"seed {each['seed']} {'agrees now' if what is None else 'still differs'}", flush=True)
+        differs = play_apart([each["seed"]])["differences"]
+        still += differs
+        print(f"seed {each['seed']} {'still differs' if differs else 'agrees now'}", flush=True)
     total["differences"] = still
 
 
@@ -117,28 +190,28 @@ def run(minutes: float, processes: int, *, reduce: bool = True) -> dict[str, Any
     until = time.monotonic() + 60 * minutes
     started, before = time.monotonic(), total["histories"]
     seed = total["seeds"][1]
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        running: list[Future[dict[str, Any]]] = []
-        while True:
-            while len(running) < processes and time.monotonic() < until:
-                running.append(pool.submit(play_chunk, list(range(seed, seed + CHUNK))))
-                seed += CHUNK
-            if not running:
-                break
-            wait(running[:1], return_when=FIRST_COMPLETED)
-            chunk = running.pop(0).result()
-            add(total, chunk)
-            write_sum(total)
-            rate = (total["histories"] - before) / (time.monotonic() - started)
-            print(
-                f"{total['histories']:,} of {GOAL:,} histories, {total['facts']:,} facts, "
-                f"{len(total['differences'])} differences, {rate:.1f}/s",
-                flush=True,
-            )
-            for each in chunk["differences"]:
-                print(f"\nseed {each['seed']} (size {each['size']}): {each['what']}", flush=True)
-                if reduce:
-                    print(reduced(each["seed"]), flush=True)
+    running: deque[Future[dict[str, Any]]] = deque()
+    # A thread waits for each process.
+    threads = ThreadPoolExecutor(processes)
+    while True:
+        while len(running) < processes and time.monotonic() < until:
+            running.append(threads.submit(play_apart, list(range(seed, seed + CHUNK))))
+            seed += CHUNK
+        if not running:
+            break
+        chunk = running.popleft().result()
+        add(total, chunk)
+        write_sum(total)
+        rate = (total["histories"] - before) / (time.monotonic() - started)
+        print(
+            f"{total['histories']:,} of {GOAL:,} histories, {total['facts']:,} facts, "
+            f"{len(total['differences'])} differences, {rate:.1f}/s",
+            flush=True,
+        )
+        for each in chunk["differences"]:
+            print(f"\nseed {each['seed']} (size {each['size']}): {each['what']}", flush=True)
+            if reduce:
+                print(apart(reduced, each["seed"]), flush=True)
     return total
 
 
