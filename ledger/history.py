@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from ledger import charges as seat_charges
 from ledger import grants, seats
+from ledger.account_rows import Burn
 from ledger.amounts import Amount
 from ledger.answers import Balance, Charge, Counts, Entry, EntryType, GrantBalance, Window
-from ledger.balances import SCOPE, Account, Burn, GroupStretch, Part, ScopeRow, Shared, Stretch
+from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, customer_key, load_contract
 from ledger.facts import CREDITS, SEAT_ID
 from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of, parts_of
@@ -20,6 +21,7 @@ from ledger.rows import Book, Scratch, after, number_key, text_of
 from ledger.seat_rows import MOVES, Keys
 from ledger.seat_rows import SEAT as SEAT_ROW
 from ledger.standing import Emit, Standing
+from ledger.stretches import SCOPE, GroupStretch, Part, ScopeRow, Shared, Stretch
 
 
 def _look(book: Book, customer_id: str) -> tuple[Book, CustomerRow | None]:

@@ -12,9 +12,10 @@ from zlib import crc32
 import msgspec
 
 from ledger import grants, history, seats
+from ledger.account_rows import Burn
 from ledger.amounts import Amount
 from ledger.answers import Balance, Charge, Counts, Entry, Window
-from ledger.balances import Account, Burn
+from ledger.balances import Account
 from ledger.contracts import (
     CONTRACT,
     CUSTOMER,

@@ -1,0 +1,211 @@
+"""Where an account keeps its rows: scopes and their stretches, the group's stretches, and burns in the order of time."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ledger.amounts import Amount
+from ledger.contracts import ContractBrief, CustomerRow
+from ledger.grants import Holder
+from ledger.instants import FOREVER, ORIGIN, Instant
+from ledger.outcome import LawBroken, Scope
+from ledger.rows import Book, after, instant_key, number_key
+from ledger.stretches import CLOSED_GROUP, CLOSED_SCOPE, GROUP, SCOPE, GroupRow, GroupStretch, ScopeRow, Stretch
+
+#: Burns lie in eras of this many microseconds (about 13 days), so that old ones leave as whole ranges.
+ERA = 1 << 40
+ERA_BIAS = 1 << 31
+
+
+class Burn(NamedTuple):
+    time: Instant
+    id: str
+    amount: Amount
+    holder: bytes
+
+
+class Seat:
+    """A scope at hand while a batch is folded. Until `carried_until` its burns change what was carried to others."""
+
+    __slots__ = ("carried_until", "holder", "key", "row", "row_key", "scope")
+
+    def __init__(self, holder: Holder, key: bytes, row_key: bytes, row: ScopeRow) -> None:
+        self.holder = holder
+        self.key = key
+        self.row_key = row_key
+        self.row = row
+        self.scope: Scope | None = None
+        self.carried_until: Instant = ORIGIN
+
+
+def encode_amount(amount: Amount) -> bytes:
+    return amount.to_bytes(11, "big")
+
+
+class AccountRows:
+    """The rows of one account: all that a customer has of one credit type."""
+
+    def __init__(self, book: Book, customer: CustomerRow, credit_type: str) -> None:
+        self.book = book
+        self.customer = customer
+        self.credit_type = credit_type
+        if credit_type not in customer.credit_types:
+            customer.credit_types.append(credit_type)
+        self.number = customer.credit_types.index(credit_type)
+        self._prefix = number_key(customer.number) + self.number.to_bytes(2, "big")
+        self._group_key = b"X" + self._prefix
+        self.look_again()
+        group = book.load(GROUP, self._group_key)
+        self._is_new = group is None
+        self.group = GroupRow(GroupStretch(ORIGIN, FOREVER, [])) if group is None else group
+        self.touched: dict[bytes, Instant] = {}
+        #: While burns are played again: the newest that was; those after it are not there yet.
+        self._reached: tuple[Instant, str] | None = None
+        #: The scopes at hand, by contract, seat group key and seat, until grants change.
+        self._seats: dict[tuple[int, str, str | None], Seat] = {}
+
+    def look_again(self) -> None:
+        """The customer has another contract."""
+        self.briefs: dict[int, ContractBrief] = {brief.number: brief for brief in self.customer.contracts}
+
+    # --- rows of scopes and stretches ---
+
+    def scope_key(self, key: bytes) -> bytes:
+        return b"S" + self._prefix + key
+
+    def _scope(self, key: bytes) -> ScopeRow:
+        row = self.book.load(SCOPE, self.scope_key(key))
+        if row is None:
+            self.group.scopes += 1
+            row = ScopeRow(self.group.scopes)
+            self._save_group()
+            self._save_scope(key, row)
+        return row
+
+    def _save_scope(self, key: bytes, row: ScopeRow) -> None:
+        self.book.save(SCOPE, self.scope_key(key), row)
+
+    def _save_group(self) -> None:
+        self.book.save(GROUP, self._group_key, self.group)
+
+    def _closed_key(self, row: ScopeRow, start: Instant) -> bytes:
+        return b"T" + self._prefix + number_key(row.number) + instant_key(start)
+
+    def _closed_group_key(self, start: Instant) -> bytes:
+        return b"Y" + self._prefix + instant_key(start)
+
+    def _save_stretch(self, key: bytes, row: ScopeRow, stretch: Stretch) -> None:
+        if stretch is row.stretch:
+            self._save_scope(key, row)
+        else:
+            self.book.save(CLOSED_SCOPE, self._closed_key(row, stretch.start), stretch)
+
+    def _save_group_stretch(self, stretch: GroupStretch) -> None:
+        if stretch is self.group.stretch:
+            self._save_group()
+        else:
+            self.book.save(CLOSED_GROUP, self._closed_group_key(stretch.start), stretch)
+
+    def stretch_at(self, row: ScopeRow, at: Instant) -> Stretch | None:
+        """The last stretch that starts at or before an instant."""
+        if row.stretch is None or row.stretch.start <= at:
+            return row.stretch
+        prefix = b"T" + self._prefix + number_key(row.number)
+        for _, stretch in self.book.scan_lazily(CLOSED_SCOPE, prefix, prefix + instant_key(at + 1), reverse=True):
+            return stretch
+        return None
+
+    def stretch_before(self, row: ScopeRow, at: Instant) -> Stretch | None:
+        return self.stretch_at(row, at - 1)
+
+    def stretch_after(self, row: ScopeRow, start: Instant) -> Stretch | None:
+        """The stretch that follows the one that starts at `start`."""
+        if row.stretch is None or row.stretch.start <= start:
+            return None
+        prefix = b"T" + self._prefix + number_key(row.number)
+        for _, stretch in self.book.scan_lazily(CLOSED_SCOPE, prefix + instant_key(start + 1), after(prefix)):
+            return stretch
+        return row.stretch
+
+    def group_at(self, at: Instant) -> GroupStretch:
+        stretch = self.group.stretch
+        if stretch.start <= at:
+            return stretch
+        prefix = b"Y" + self._prefix
+        for _, closed in self.book.scan_lazily(CLOSED_GROUP, prefix, prefix + instant_key(at + 1), reverse=True):
+            return closed
+        raise LawBroken("L15", f"no stretch of {self.credit_type} holds {at}")
+
+    def group_after(self, start: Instant) -> GroupStretch | None:
+        if self.group.stretch.start <= start:
+            return None
+        prefix = b"Y" + self._prefix
+        for _, closed in self.book.scan_lazily(CLOSED_GROUP, prefix + instant_key(start + 1), after(prefix)):
+            return closed
+        return self.group.stretch
+
+    def _group_before(self, at: Instant) -> GroupStretch | None:
+        """The last stretch of the group that starts strictly before an instant."""
+        if self.group.stretch.start < at:
+            return self.group.stretch
+        prefix = b"Y" + self._prefix
+        for _, closed in self.book.scan_lazily(CLOSED_GROUP, prefix, prefix + instant_key(at), reverse=True):
+            return closed
+        return None
+
+    def _insert_stretch(self, key: bytes, row: ScopeRow, stretch: Stretch) -> None:
+        if row.stretch is None:
+            row.stretch = stretch
+        elif stretch.start > row.stretch.start:
+            self.book.save(CLOSED_SCOPE, self._closed_key(row, row.stretch.start), row.stretch)
+            row.stretch = stretch
+        else:
+            self.book.save(CLOSED_SCOPE, self._closed_key(row, stretch.start), stretch)
+        self._save_scope(key, row)
+
+    def _touch(self, key: bytes, since: Instant) -> None:
+        before = self.touched.get(key)
+        if before is None or since < before:
+            self.touched[key] = since
+
+    # --- burns as rows ---
+
+    def _index_key(self, time: Instant, id: str) -> bytes:
+        return b"x" + (time // ERA + ERA_BIAS).to_bytes(4, "big") + self._prefix + instant_key(time) + id.encode()
+
+    def _burn_key(self, scope: int, time: Instant, id: str) -> bytes:
+        return (
+            b"b"
+            + (time // ERA + ERA_BIAS).to_bytes(4, "big")
+            + self._prefix
+            + number_key(scope)
+            + instant_key(time)
+            + id.encode()
+        )
+
+    def burns(self, low: Instant, high: Instant, reverse: bool = False) -> Iterator[Burn]:
+        """The account's burns with `low <= time < high`, in the order of L13, or in the opposite one."""
+        low, high = max(low, self.group.first), min(high, self.group.last + 1)
+        reached = self._reached
+        if reached is not None:
+            high = min(high, reached[0] + 1)
+        if low >= high:
+            return
+        eras = range(low // ERA, (high - 1) // ERA + 1)
+        for era in reversed(eras) if reverse else eras:
+            prefix = b"x" + (era + ERA_BIAS).to_bytes(4, "big") + self._prefix
+            for key, value in self.book.rows.scan(
+                "trail", prefix + instant_key(low), prefix + instant_key(high), reverse
+            ):
+                time, id = int.from_bytes(key[11:19], "big") - (1 << 63), key[19:].decode()
+                if reached is None or (time, id) <= reached:
+                    yield Burn(time, id, int.from_bytes(value[:11], "big"), value[11:])
+
+    def burns_of(self, number: int, low: Instant, high: Instant) -> Iterator[tuple[Instant, str, Amount]]:
+        """One scope's burns with `low <= time < high`, in order."""
+        low, high = max(low, self.group.first), min(high, self.group.last + 1)
+        if low >= high:
+            return
+        for era in range(low // ERA, (high - 1) // ERA + 1):
+            prefix = b"b" + (era + ERA_BIAS).to_bytes(4, "big") + self._prefix + number_key(number)
+            for key, value in self.book.rows.scan("trail", prefix + instant_key(low), prefix + instant_key(high)):
+                yield int.from_bytes(key[15:23], "big") - (1 << 63), key[23:].decode(), int.from_bytes(value, "big")

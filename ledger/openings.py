@@ -1,0 +1,346 @@
+"""What a stretch opens with: the credits that an account has, what carried moves hand on, and what the last stretch left."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from ledger import grants, seats
+from ledger.account_rows import AccountRows
+from ledger.amounts import Amount
+from ledger.contracts import CustomerRow, load_contract
+from ledger.grants import Credit, Holder, Left, holder_key
+from ledger.instants import DAY, FOREVER, ORIGIN, Instant
+from ledger.rows import Book
+from ledger.standing import Emit, ResetAt, Standing, Transfer, next_instant, silent
+from ledger.stretches import SCOPE, GroupStretch, Own, Shared, Stretch, draws
+
+#: What a carried move hands on: credits with what is left of each, and the open debt.
+Handed = tuple[list[tuple[Credit, Left]], Amount]
+
+
+class Openings(AccountRows):
+    """An account that knows what opens a stretch."""
+
+    def __init__(self, book: Book, customer: CustomerRow, credit_type: str) -> None:
+        super().__init__(book, customer, credit_type)
+        #: What carried moves handed on, until anything changes.
+        self._hands: dict[tuple[Instant, int, str], Handed] = {}
+        if self._is_new:
+            self.group.stretch.until = self.group_until(ORIGIN, [])
+            self._save_group()
+
+    # --- what was agreed ---
+
+    def pool_credits(self, low: Instant, high: Instant) -> list[Credit]:
+        """All shared credits whose windows meet `[low, high]`, in L5's order."""
+        credits = grants.of_pool(self.book, self.customer, 0, self.credit_type, low, high)
+        for brief in self.customer.contracts:
+            if brief.starting_at <= high and brief.ending_before > low:
+                credits += grants.of_pool(self.book, self.customer, brief.number, self.credit_type, low, high)
+        credits.sort(key=lambda credit: credit.rank)
+        return credits
+
+    def resets(self, low: Instant, high: Instant, contracts: Iterable[int]) -> list[ResetAt]:
+        found = []
+        for number in contracts:
+            for reset in load_contract(self.book, self.customer.number, number).resets:
+                if low < reset.time <= high:
+                    found.append(ResetAt(reset.time, reset.id, number, reset.preserve_overage))
+        return sorted(found)
+
+    def _all_contracts(self) -> list[int]:
+        return [0, *self.briefs]
+
+    def seat_credits(
+        self, holder: Holder, low: Instant, high: Instant, handed_before: Instant = FOREVER
+    ) -> list[Credit]:
+        """All credits of a seat whose windows meet `[low, high]`, in L5's order; those it was handed by a carried move
+        before `handed_before` too."""
+        if holder.seat_id is None:
+            return []
+        contract = load_contract(self.book, self.customer.number, holder.contract)
+        window = (contract.starting_at, contract.ending_before())
+        credits = list(grants.explicit(self.book, self.customer, holder, self.credit_type, window, low, high))
+        credits += grants.seat_slices(self.book, self.customer, contract, holder, self.credit_type, low, high)
+        if self.briefs[holder.contract].carries:
+            moves = self._moves(holder, ORIGIN, high + 1)
+            incoming = [move for move in moves if move.to_seat_id == holder.seat_id and move.at < handed_before]
+            for move in incoming:
+                credits += self._moved_in(holder, move, low)
+            for move in moves:
+                if move.from_seat_id == holder.seat_id:
+                    for credit in credits:
+                        # What a chain of moves hands on at one instant came before it left.
+                        came_before = credit.start < move.at or (
+                            credit.start == move.at and credit.start_type == "moved_in" and credit.order < move.order
+                        )
+                        if came_before and credit.active(move.at):
+                            credit.cut(move.at, "moved_out", ("seat-change", move.edit_id))
+                            credit.left_by = move.order
+        credits = [credit for credit in credits if credit.start < credit.end and credit.end > low]
+        credits.sort(key=lambda credit: credit.rank)
+        if any(credit.origin for credit in credits):
+            grants.adjust_once(credits)
+        return credits
+
+    def _window(self, contract: int) -> tuple[Instant, Instant]:
+        brief = self.briefs[contract]
+        return brief.starting_at, brief.ending_before
+
+    # --- carried moves ---
+
+    def _moves(self, holder: Holder, low: Instant, high: Instant) -> list[seats.Move]:
+        """The carried moves that touch a seat, in order."""
+        assert holder.seat_id is not None
+        contract = load_contract(self.book, self.customer.number, holder.contract)
+        found = []
+        for subscription in contract.subscriptions:
+            if subscription.seat_group_key == holder.seat_group_key:
+                born, dies = contract.life(subscription)
+                for move in seats.moves(self.book, self.customer.number, subscription, holder.seat_id, low, high):
+                    if move.carry_balance and born <= move.at < dies:
+                        # Moves are counted by each subscription for itself; here they stand in one order.
+                        order = (move.order << 32) | subscription.number
+                        found.append(msgspec.structs.replace(move, order=order))
+        return sorted(found, key=lambda move: (move.at, move.order))
+
+    def _heirs(self, holder: Holder, since: Instant) -> list[tuple[bytes, Instant]]:
+        """The seats that a seat's balance was carried to after `since`, and when."""
+        brief = self.briefs[holder.contract]
+        if not brief.carries or holder.seat_id is None:
+            return []
+        return [
+            (holder_key(self.customer, Holder(holder.contract, move.to_seat_id, holder.seat_group_key)), move.at)
+            for move in self._moves(holder, max(since, ORIGIN) + 1, FOREVER)
+            if move.from_seat_id == holder.seat_id
+        ]
+
+    def _moved_in(self, holder: Holder, move: seats.Move, low: Instant) -> Iterator[Credit]:
+        """What a carried move brought to a seat: the rest of each active grant of the other one."""
+        for credit, left in self._handed(holder, move)[0]:
+            brought = grants.handed_on(credit, move.from_seat_id, move.at, move.order, move.edit_id, left)
+            grants.edit_handed_on(self.book, self.customer, brought, holder)
+            if brought.end > low:
+                yield brought
+
+    def _handed(self, holder: Holder, move: seats.Move) -> "Handed":
+        """What the giver of a carried move had to hand on, credits and open debt; what it was handed itself in a chain of
+        moves of that instant is among it."""
+        for of, earlier in self._moves_before(holder, move):
+            self._hand(of, earlier)
+        return self._hand(holder, move)
+
+    def _moves_before(self, holder: Holder, move: seats.Move) -> list[tuple[Holder, seats.Move]]:
+        """The carried moves that decide what one brings, oldest first: so that no chain of them is walked deep or twice."""
+        found: dict[tuple[Instant, int, str], tuple[Holder, seats.Move]] = {}
+        look = [(holder, move)]
+        while look:
+            of, one = look.pop()
+            giver = Holder(of.contract, one.from_seat_id, of.seat_group_key)
+            for earlier in self._moves(giver, ORIGIN, one.at + 1):
+                place = (earlier.at, earlier.order, earlier.to_seat_id)
+                if earlier.to_seat_id == giver.seat_id and place[:2] < (one.at, one.order) and place not in found:
+                    found[place] = (giver, earlier)
+                    look.append((giver, earlier))
+        return [found[place] for place in sorted(found) if place not in self._hands]
+
+    def _hand(self, holder: Holder, move: seats.Move) -> "Handed":
+        place = (move.at, move.order, move.to_seat_id)
+        known = self._hands.get(place)
+        if known is not None:
+            return known
+        giver = Holder(holder.contract, move.from_seat_id, holder.seat_group_key)
+        standing, credits = self.before_moves(giver, move.at)
+        now = self._moves(giver, move.at, move.at + 1)
+        # What a seat had goes with the first of its moves of an instant; with a later one only what came in between.
+        before = max(
+            (one.order for one in now if one.from_seat_id == giver.seat_id and one.order < move.order), default=-1
+        )
+        handed: list[tuple[Credit, Left]] = []
+        debt = standing.over if before < 0 else 0
+        for credit in credits:
+            left = standing.left.get(credit.name)
+            if left is not None and credit.left_by == move.order and before < 0:
+                handed.append((credit, left))
+        for earlier in now:
+            if earlier.to_seat_id == giver.seat_id and before < earlier.order < move.order:
+                more, owed = self._hand(giver, earlier)
+                for credit, left in more:
+                    through = grants.handed_on(
+                        credit, earlier.from_seat_id, move.at, earlier.order, earlier.edit_id, left
+                    )
+                    handed.append((through, left))
+                debt += owed
+        self._hands[place] = handed, debt
+        return handed, debt
+
+    def before_moves(self, holder: Holder, at: Instant) -> tuple[Standing, list[Credit]]:
+        """A seat's standing at an instant after its first three steps (D2)."""
+        row = self.book.load(SCOPE, self.scope_key(holder_key(self.customer, holder)))
+        stretch = None if row is None else self.stretch_before(row, at)
+        standing = self.closing(holder, stretch)
+        low = standing.at
+        credits = self.seat_credits(holder, low, at, handed_before=at)
+        resets = self.resets(low, at, [holder.contract])
+        standing.play(credits, resets, at, transfers=self._transfers(holder, low, at - 1), until_step=3)
+        return standing, credits
+
+    def _transfers(self, holder: Holder, low: Instant, high: Instant) -> list[Transfer]:
+        """The debts that carried moves take from a seat or bring to it within `(low, high]`."""
+        brief = self.briefs.get(holder.contract)
+        if holder.seat_id is None or brief is None or not brief.carries or not brief.carry:
+            return []
+        found = []
+        for move in self._moves(holder, low + 1, high + 1):
+            if move.from_seat_id == holder.seat_id:
+                found.append(Transfer(move.at, move.order, None, move.edit_id))
+            else:
+                found.append(Transfer(move.at, move.order, self._handed(holder, move)[1], move.edit_id))
+        return found
+
+    # --- boundaries ---
+
+    def group_until(self, at: Instant, credits: list[Credit]) -> Instant:
+        """The first instant strictly after `at` at which something may happen to a shared grant."""
+        due = next_instant(credits, self.resets(at, FOREVER, self._all_contracts()), (), at)
+        for contract in self._all_contracts():
+            due = min(due, grants.next_pool_start(self.book, self.customer, contract, self.credit_type, at))
+        return due
+
+    def scope_until(self, holder: Holder, at: Instant, credits: list[Credit]) -> Instant:
+        """The first instant strictly after `at` at which something may happen to a scope itself."""
+        contract = load_contract(self.book, self.customer.number, holder.contract)
+        window = (contract.starting_at, contract.ending_before())
+        due = next_instant(credits, self.resets(at, FOREVER, [holder.contract]), (), at)
+        for edge in window:
+            if at < edge < due:
+                due = edge
+        if holder.seat_id is not None:
+            due = min(
+                due,
+                grants.next_explicit_start(self.book, self.customer, holder, self.credit_type, window, at),
+                grants.next_slice_start(self.book, self.customer, contract, holder, self.credit_type, at),
+            )
+            if self.briefs[holder.contract].carries:
+                for move in self._moves(holder, at + 1, due):
+                    due = min(due, move.at)
+        return due
+
+    # --- scopes ---
+
+    def closing(self, holder: Holder, stretch: Stretch | None) -> Standing:
+        """What a scope has at the end of a stretch."""
+        brief = self.briefs[holder.contract]
+        standing = Standing(carry=brief.carry)
+        if stretch is None:
+            return standing
+        standing.at = stretch.start
+        standing.over = stretch.over
+        taken, tails = draws(stretch.own, stretch.parts)
+        for own, took in zip(stretch.own, taken, strict=True):
+            standing.left[own.name] = Left(own.left - took, own.granted)
+        for own in stretch.frozen:
+            standing.frozen[own.name] = Left(own.left, own.granted)
+        if stretch.inside or not brief.carry:
+            standing.over += self._overage(stretch, tails)
+        return standing
+
+    def _overage(self, stretch: Stretch, tails: list[Amount]) -> Amount:
+        """Only the last part can end at no grant at all."""
+        if stretch.parts and stretch.parts[-1].tail >= self._no_tail(stretch):
+            return tails[-1]
+        return 0
+
+    def _no_tail(self, stretch: Stretch) -> int:
+        return len(self.group_at(stretch.group_start).shared)
+
+    def _open(self, holder: Holder, previous: Stretch | None, at: Instant, group_stretch: GroupStretch) -> Stretch:
+        """The stretch of a scope that holds `at`: what its previous one left, carried on through what happened since."""
+        standing = self.closing(holder, previous)
+        bottom = ORIGIN if previous is None else previous.start
+        start, credits = self.play_scope(holder, standing, bottom, at)
+        return self._stretch(holder, standing, max(start, group_stretch.start), at, credits, group_stretch)
+
+    def play_scope(
+        self, holder: Holder, standing: Standing, bottom: Instant, at: Instant, emit: Emit = silent
+    ) -> tuple[Instant, list[Credit]]:
+        """Carries a scope's standing to `at`; answers the last instant at which anything happened, and the credits."""
+        edges = [edge for edge in self._window(holder.contract) if edge <= at]
+        begun = standing.copy()
+        transfers = self._transfers(holder, bottom, at)
+        owing = begun.carry and (begun.over != 0 or bool(transfers))
+        for low in self._lows(bottom, at, exact=emit is not silent or owing):
+            standing.become(begun)
+            credits = self.seat_credits(holder, low, at)
+            resets = self.resets(bottom, at, [holder.contract])
+            last = standing.play(credits, resets, at, transfers=transfers, emit=emit)
+            if last >= low:
+                break
+        return max([bottom, last, *edges]), credits
+
+    def _lows(self, bottom: Instant, at: Instant, *, exact: bool) -> Iterator[Instant]:
+        """Where a look back for the last boundary before `at` begins: what ended long ago is only derived if need be."""
+        if not exact:
+            for span in (DAY, 40 * DAY):
+                if at - span > bottom:
+                    yield at - span
+        yield bottom
+
+    def _stretch(
+        self,
+        holder: Holder,
+        standing: Standing,
+        start: Instant,
+        at: Instant,
+        credits: list[Credit],
+        group_stretch: GroupStretch,
+    ) -> Stretch:
+        window = self._window(holder.contract)
+        ranks = [shared.rank for shared in group_stretch.shared]
+        own = []
+        place = 0
+        for credit in credits:
+            left = standing.left.get(credit.name)
+            if left is not None:
+                while place < len(ranks) and ranks[place] < credit.rank:
+                    place += 1
+                own.append(Own(credit.name, left.amount, left.granted, place))
+        return Stretch(
+            start=start,
+            until=self.scope_until(holder, at, credits),
+            group_start=group_stretch.start,
+            revision=self.briefs[holder.contract].revision,
+            inside=window[0] <= at < window[1],
+            over=standing.over,
+            own=own,
+            parts=[],
+            frozen=[Own(name, left.amount, left.granted, 0) for name, left in sorted(standing.frozen.items())],
+        )
+
+    # --- the group ---
+
+    def group_closing(self, stretch: GroupStretch) -> Standing:
+        standing = Standing(carry=False, at=stretch.start)
+        for shared in stretch.shared:
+            standing.left[shared.name] = Left(shared.left - shared.drawn, shared.granted)
+        return standing
+
+    def play_group(self, standing: Standing, bottom: Instant, to: Instant, emit: Emit = silent) -> GroupStretch:
+        begun = standing.copy()
+        for low in self._lows(bottom, to, exact=emit is not silent):
+            standing.become(begun)
+            credits = self.pool_credits(low, to)
+            resets = self.resets(bottom, to, self._all_contracts())
+            last = standing.play(credits, resets, to, emit=emit)
+            if last >= low:
+                break
+        return self._group_stretch(standing, max(bottom, last), to, credits)
+
+    def _group_stretch(self, standing: Standing, start: Instant, at: Instant, credits: list[Credit]) -> GroupStretch:
+        shared = []
+        for credit in credits:
+            left = standing.left.get(credit.name)
+            if left is not None:
+                dry = (start, "", 0) if not left.amount else None
+                shared.append(Shared(credit.name, credit.contract, left.amount, left.granted, 0, credit.rank, dry))
+        return GroupStretch(start, self.group_until(at, credits), shared)
