@@ -9,9 +9,10 @@ from typing import cast
 
 from ledger.facts import AnyFact, Topic, topic
 from ledger.instants import FOREVER, ORIGIN, Instant
-from ledger.ledger import DUE, Ledger
+from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Waiting
 from ledger.rows import Book, Kind, Row, instant_of, text_key
+from ledger.waiting import DUE
 from streams.fold import Output, Record
 from streams.publishing import Marks, Publisher
 from streams.settings import Settings

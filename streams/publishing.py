@@ -33,8 +33,8 @@ from ledger.facts import (
     SeatChange,
     SubscriptionAdded,
 )
+from ledger.identities import earliest_change
 from ledger.instants import FOREVER, ORIGIN, Instant, Span
-from ledger.ledger import earliest_change
 from ledger.outcome import Folded, Scope
 from ledger.rows import Book, Rows, after, instant_key, instant_of, text_of
 from streams.asking import Asked, nothing

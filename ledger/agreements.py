@@ -1,0 +1,568 @@
+"""Facts that change what is agreed: contracts, subscriptions, recurring credits, grants and who sits where.
+
+Each checks what it breaks before a row changes; then the burns from the first changed instant on are played again.
+"""
+
+from typing import Any
+
+from ledger import grants, seats
+from ledger.contracts import (
+    ContractBrief,
+    ContractRow,
+    CustomerRow,
+    End,
+    RecurringRow,
+    RecurringUpdate,
+    Reset,
+    SubscriptionRow,
+    SubscriptionUpdate,
+    Void,
+    load_contract,
+    said,
+)
+from ledger.facts import (
+    AnyFact,
+    ContractCreated,
+    ContractEnded,
+    ContractUpdated,
+    CreditsAdjusted,
+    CreditsGranted,
+    CreditsVoided,
+    Grant,
+    MoveSeat,
+    PeriodReset,
+    RecurringCredit,
+    RecurringCreditAdded,
+    RecurringCreditEnded,
+    RecurringCreditUpdated,
+    SeatChange,
+    Subscription,
+    SubscriptionAdded,
+    SubscriptionEnded,
+    SubscriptionUpdated,
+    topic,
+)
+from ledger.grants import (
+    EDITS,
+    ENTITY,
+    GRANT,
+    Adjustment,
+    EditsRow,
+    EntityRow,
+    GrantRow,
+    Holder,
+    edits_key,
+    entity_key,
+    grant_key,
+    holder_key,
+    holder_of,
+)
+from ledger.instants import FOREVER, ORIGIN, Instant
+from ledger.outcome import Refusal, SeatsChanged
+from ledger.partition import Missing, Refuse
+from ledger.waiting import WaitingRoom
+
+
+class Agreements(WaitingRoom):
+    """A ledger that folds facts about what is agreed."""
+
+    def _change(self, who: CustomerRow, fact: AnyFact) -> tuple[dict[str, Any], list[SeatsChanged], list[str]]:
+        if isinstance(fact, ContractCreated):
+            return self._create_contract(who, fact)
+        if isinstance(fact, SeatChange):
+            return self._change_seats(who, fact)
+        contract_id = fact.grant.contract_id if isinstance(fact, CreditsGranted) else fact.contract_id  # type: ignore[union-attr]
+        contract = None if contract_id is None else self._contract(who, contract_id)
+        woken: list[str] = []
+        seats_changed: list[SeatsChanged] = []
+        match fact:
+            case ContractUpdated() | ContractEnded():
+                assert contract is not None
+                self._end_contract(who, contract, fact)
+                woken = ["contract", "ambiguous"]
+                seats_changed = [
+                    SeatsChanged(contract_id=contract.contract_id, subscription_id=row.subscription_id, since=fact.time)
+                    for row in contract.subscriptions
+                ]
+            case SubscriptionAdded():
+                assert contract is not None
+                self._add_subscription(who, contract, fact.subscription, fact)
+                woken = ["subscription", "contract", "ambiguous"]
+                seats_changed = [
+                    SeatsChanged(
+                        contract_id=contract.contract_id,
+                        subscription_id=fact.subscription.subscription_id,
+                        since=fact.subscription.starting_at,
+                    )
+                ]
+            case SubscriptionUpdated() | SubscriptionEnded():
+                assert contract is not None
+                since = self._change_subscription(who, contract, fact)
+                woken = ["subscription", "contract", "ambiguous"]
+                seats_changed = [
+                    SeatsChanged(contract_id=contract.contract_id, subscription_id=fact.subscription_id, since=since)
+                ]
+            case RecurringCreditAdded():
+                assert contract is not None
+                self._add_recurring(who, contract, fact.recurring_credit, fact, "recurring_credit")
+                self._save_contract(who, contract, revised=True)
+                self._rebuild(who, fact.recurring_credit.starting_at, fact.recurring_credit.credit_type)
+                woken = [f"grant:{contract.contract_id}:{fact.recurring_credit.recurring_credit_id}"]
+            case RecurringCreditUpdated() | RecurringCreditEnded():
+                assert contract is not None
+                self._change_recurring(who, contract, fact)
+            case CreditsGranted():
+                self._grant(who, contract, fact.grant, fact, "grant")
+                woken = [f"grant:{contract_id or ''}:{fact.grant.grant_id}"]
+            case CreditsVoided() | CreditsAdjusted():
+                self._edit_grant(who, contract, fact)
+            case PeriodReset():
+                row = contract if contract is not None else load_contract(self.book, who.number, 0)
+                row.resets = sorted(
+                    [*row.resets, Reset(fact.time, fact.id, fact.preserve_overage)],
+                    key=lambda reset: (reset.time, reset.id),
+                )
+                self._save_contract(who, row, revised=True)
+                self._rebuild(who, fact.time)
+        return {}, seats_changed, woken
+
+    # --- contracts ---
+
+    def _create_contract(
+        self, who: CustomerRow, fact: ContractCreated
+    ) -> tuple[dict[str, Any], list[SeatsChanged], list[str]]:
+        if who.brief(fact.contract_id) is not None:
+            raise Refuse("already_exists", "contract_id", f"contract {fact.contract_id} exists already", "L4")
+        contract = ContractRow(0, fact.contract_id, fact.starting_at, fact.time, fact.id, fact.name, fact.overage)
+        contract.ends = said(fact.time, fact.id, fact.ending_before)
+        self._check_brought(fact)
+        contract.number = who.number_one()
+        brief = ContractBrief(
+            contract.number, fact.contract_id, fact.starting_at, contract.ending_before(), fact.overage == "carry"
+        )
+        who.contracts.append(brief)
+        self._save_customer(who, fact.customer_id)
+        for subscription in fact.subscriptions:
+            self._put_subscription(who, contract, subscription, fact.time, fact.id)
+        for index, recurring in enumerate(fact.recurring_credits):
+            self._add_recurring(who, contract, recurring, fact, f"recurring_credits[{index}]")
+        self._save_contract(who, contract, revised=False)
+        for index, grant in enumerate(fact.grants):
+            self._put_grant(who, contract, grant, fact, f"grants[{index}]")
+        self._rebuild(who, fact.starting_at)
+        changed = [
+            SeatsChanged(contract_id=fact.contract_id, subscription_id=one.subscription_id, since=one.starting_at)
+            for one in fact.subscriptions
+        ]
+        named = [one.recurring_credit_id for one in fact.recurring_credits] + [one.grant_id for one in fact.grants]
+        woken = [
+            f"contract:{fact.contract_id}",
+            "contract",
+            "ambiguous",
+            "subscription",
+            *(f"grant:{fact.contract_id}:{id}" for id in named),
+        ]
+        return {}, changed, woken
+
+    def _check_brought(self, fact: ContractCreated) -> None:
+        """What a contract brings along is whole before anything of it is written."""
+        ids: set[str] = set()
+        codes: set[str] = set()
+        modes: dict[str, str] = {}
+        for index, subscription in enumerate(fact.subscriptions):
+            field = f"subscriptions[{index}]"
+            if subscription.subscription_id in modes:
+                raise Refuse("already_exists", f"{field}.subscription_id", "names a subscription twice", "L4")
+            if subscription.feature_code is not None and subscription.feature_code in codes:
+                raise Refuse("already_exists", f"{field}.feature_code", "names a feature_code twice", "L4")
+            modes[subscription.subscription_id] = subscription.mode
+            codes |= {subscription.feature_code} - {None}  # type: ignore[arg-type]
+        for index, recurring in enumerate(fact.recurring_credits):
+            field = f"recurring_credits[{index}]"
+            if recurring.recurring_credit_id in ids:
+                raise Refuse(
+                    "already_exists", f"{field}.recurring_credit_id", "names a grant or recurring credit twice", "L4"
+                )
+            ids.add(recurring.recurring_credit_id)
+            if recurring.subscription_id is not None and recurring.subscription_id not in modes:
+                raise Refuse(
+                    "unknown_subscription",
+                    f"{field}.subscription_id",
+                    f"subscription {recurring.subscription_id} is not among the contract's",
+                    "L19",
+                )
+            if recurring.allocation == "individual" and (
+                recurring.subscription_id is None or modes[recurring.subscription_id] != "seats"
+            ):
+                raise Refuse(
+                    "wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10"
+                )
+        for index, grant in enumerate(fact.grants):
+            if grant.grant_id in ids:
+                raise Refuse(
+                    "already_exists", f"grants[{index}].grant_id", "names a grant or recurring credit twice", "L4"
+                )
+            ids.add(grant.grant_id)
+
+    def _end_contract(self, who: CustomerRow, contract: ContractRow, fact: ContractUpdated | ContractEnded) -> None:
+        if fact.name is not None:
+            contract.names = [*contract.names, (fact.time, fact.id, fact.name)]
+            contract.name = max(contract.names)[2]
+        since = FOREVER
+        if fact.ending_before is not None:
+            before = contract.ending_before()
+            contract.ends = [*contract.ends, End(fact.time, fact.id, fact.ending_before)]
+            since = min(before, contract.ending_before())
+        self._save_customer(who, fact.customer_id)
+        self._save_contract(who, contract, revised=True)
+        if fact.ending_before is not None:
+            self._rebuild(who, since)
+
+    # --- subscriptions ---
+
+    def _put_subscription(
+        self, who: CustomerRow, contract: ContractRow, subscription: Subscription, time: Instant, id: str
+    ) -> None:
+        row = SubscriptionRow(who.number_one(), subscription, time, id, said(time, id, subscription.ending_before))
+        who.group_key(subscription.seat_group_key)
+        contract.subscriptions.append(row)
+        seats.begin(self.book, who.number, row)
+
+    def _add_subscription(
+        self, who: CustomerRow, contract: ContractRow, subscription: Subscription, fact: AnyFact
+    ) -> None:
+        if contract.subscription(subscription.subscription_id, None, 0) is not None:
+            raise Refuse(
+                "already_exists",
+                "subscription.subscription_id",
+                f"subscription {subscription.subscription_id} exists already",
+                "L4",
+            )
+        self._check_feature_code(
+            contract, subscription.feature_code, None, subscription.starting_at, "subscription.feature_code"
+        )
+        self._put_subscription(who, contract, subscription, fact.time, fact.id)
+        self._save_customer(who, fact.customer_id)
+        self._save_contract(who, contract, revised=False)
+
+    def _check_feature_code(
+        self, contract: ContractRow, feature_code: str | None, besides: SubscriptionRow | None, at: Instant, field: str
+    ) -> None:
+        if feature_code is None:
+            return
+        for row in contract.subscriptions:
+            codes = {row.given.feature_code, *(update.changes.feature_code for update in row.updates)}
+            if row is not besides and feature_code in codes:
+                raise Refuse(
+                    "already_exists",
+                    field,
+                    f"feature_code {feature_code} belongs to subscription {row.subscription_id}",
+                    "L4",
+                )
+
+    def _change_subscription(
+        self, who: CustomerRow, contract: ContractRow, fact: SubscriptionUpdated | SubscriptionEnded
+    ) -> Instant:
+        row = contract.subscription(fact.subscription_id, None, 0)
+        if row is None:
+            raise Missing(
+                "unknown_subscription",
+                "subscription_id",
+                f"subscription {fact.subscription_id} is not known yet",
+                "subscription",
+            )
+        if isinstance(fact, SubscriptionEnded):
+            before = row.ending_before()
+            row.ends = [*row.ends, End(fact.time, fact.id, fact.ending_before)]
+            since = min(before, row.ending_before())
+        else:
+            changes = fact.changes
+            self._check_feature_code(contract, changes.feature_code, row, fact.starting_at, "feature_code")
+            if changes.mode is not None and changes.mode != row.at(fact.starting_at).mode:
+                if changes.mode == "quantity":
+                    raise Refuse("wrong_mode", "mode", "seats cannot be turned back into a quantity", "L11")
+                converted = seats.convert(self.book, who.number, row, fact.starting_at)
+                if isinstance(converted, Refusal):
+                    raise Refuse(converted.code, converted.field, converted.message, converted.law)
+            if changes.seat_group_key is not None:
+                who.group_key(changes.seat_group_key)
+            row.updates = [*row.updates, SubscriptionUpdate(fact.starting_at, fact.time, fact.id, changes)]
+            since = fact.starting_at
+        self._save_customer(who, fact.customer_id)
+        self._save_contract(who, contract, revised=True)
+        self._rebuild(who, since)
+        return since
+
+    # --- recurring credits ---
+
+    def _add_recurring(
+        self, who: CustomerRow, contract: ContractRow, recurring: RecurringCredit, fact: AnyFact, field: str
+    ) -> None:
+        row: SubscriptionRow | None = None
+        if recurring.subscription_id is not None:
+            row = contract.subscription(recurring.subscription_id, None, 0)
+            if row is None:
+                raise Missing(
+                    "unknown_subscription",
+                    f"{field}.subscription_id",
+                    f"subscription {recurring.subscription_id} is not known yet",
+                    "subscription",
+                )
+        key = entity_key(who.number, contract.number, recurring.recurring_credit_id)
+        if self.book.load(ENTITY, key) is not None:
+            raise Refuse(
+                "already_exists",
+                f"{field}.recurring_credit_id",
+                f"{recurring.recurring_credit_id} exists already",
+                "L4",
+            )
+        by_seats = row is not None and row.at(recurring.starting_at).mode == "seats"
+        if recurring.allocation == "individual" and not by_seats:
+            raise Refuse("wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10")
+        who.credit_type(recurring.credit_type)
+        self._save_customer(who, fact.customer_id)
+        self.book.save(ENTITY, key, EntityRow())
+        contract.recurring.append(
+            RecurringRow(
+                who.number_one(),
+                recurring,
+                fact.time,
+                fact.id,
+                topic(fact),
+                said(fact.time, fact.id, recurring.ending_before),
+            )
+        )
+
+    def _change_recurring(
+        self, who: CustomerRow, contract: ContractRow, fact: RecurringCreditUpdated | RecurringCreditEnded
+    ) -> None:
+        row = contract.recurring_credit(fact.recurring_credit_id)
+        if row is None:
+            raise Missing(
+                "unknown_grant",
+                "recurring_credit_id",
+                f"recurring credit {fact.recurring_credit_id} is not known yet",
+                f"grant:{contract.contract_id}:{fact.recurring_credit_id}",
+            )
+        since = fact.time
+        if isinstance(fact, RecurringCreditEnded):
+            before = row.ending_before()
+            row.ends = [*row.ends, End(fact.time, fact.id, fact.ending_before)]
+            # The end ranks (D10), from the start of the first slice that it shortens or lengthens.
+            edge = min(before, row.ending_before())
+            first = next(grants.periods(row, min(edge, FOREVER - 1) - 1, FOREVER), None) if edge < FOREVER else None
+            since = min(since, edge, FOREVER if first is None else first.earns_from)
+        else:
+            row.updates = [*row.updates, RecurringUpdate(fact.time, fact.id, fact.changes)]
+        self._save_contract(who, contract, revised=True)
+        self._rebuild(who, since, row.given.credit_type)
+
+    # --- grants ---
+
+    def _grant(self, who: CustomerRow, contract: ContractRow | None, grant: Grant, fact: AnyFact, field: str) -> None:
+        holder = self._put_grant(who, contract, grant, fact, field)
+        since = grant.effective_at if contract is None else max(grant.effective_at, contract.starting_at)
+        account = self._account(who, grant.credit_type)
+        if grant.seat_id is None:
+            account.rebuild(since)
+        else:
+            account.rework({holder: since})
+
+    def _put_grant(
+        self, who: CustomerRow, contract: ContractRow | None, grant: Grant, fact: AnyFact, field: str
+    ) -> Holder:
+        if contract is None and grant.seat_id is not None:
+            raise Refuse("missing_field", f"{field}.contract_id", "is needed: a seat is one of a contract", "L6")
+        number = 0 if contract is None else contract.number
+        key = entity_key(who.number, number, grant.grant_id)
+        if self.book.load(ENTITY, key) is not None:
+            raise Refuse("already_exists", f"{field}.grant_id", f"{grant.grant_id} exists already", "L4")
+        who.credit_type(grant.credit_type)
+        holder = Holder(number)
+        if grant.seat_id is not None:
+            who.group_key(grant.seat_group_key)
+            holder = Holder(number, grant.seat_id, grant.seat_group_key)
+        self._save_customer(who, fact.customer_id)
+        of = holder_key(who, holder)
+        self.book.save(ENTITY, key, EntityRow(of, grant.expires_at))
+        self.book.save(
+            GRANT,
+            grant_key(who.number, of, grant.expires_at, grant.grant_id),
+            GrantRow(grant, fact.time, fact.id, topic(fact)),
+        )
+        return holder
+
+    def _edit_grant(
+        self, who: CustomerRow, contract: ContractRow | None, fact: CreditsVoided | CreditsAdjusted
+    ) -> None:
+        number = 0 if contract is None else contract.number
+        entity = self.book.load(ENTITY, entity_key(who.number, number, fact.grant_id))
+        if entity is None:
+            raise Missing(
+                "unknown_grant",
+                "grant_id",
+                f"grant {fact.grant_id} is not known yet",
+                f"grant:{fact.contract_id or ''}:{fact.grant_id}",
+            )
+        if entity.holder is not None:
+            self._edit_explicit(who, entity, fact)
+            return
+        assert contract is not None
+        row = contract.recurring_credit(fact.grant_id)
+        assert row is not None
+        individual = row.given.allocation == "individual"
+        if isinstance(fact, CreditsAdjusted) and individual and fact.seat_id is None:
+            raise Refuse("missing_field", "seat_id", "is needed: this recurring credit gives to each seat", "L14")
+        since = fact.voided_at if isinstance(fact, CreditsVoided) else fact.time
+        if individual and fact.seat_id is None:
+            assert isinstance(fact, CreditsVoided)
+            since = min([since, *(void.voided_at for void in row.voids)])
+            row.voids = [*row.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice)]
+            self._save_contract(who, contract, revised=True)
+            self._rebuild(who, since, row.given.credit_type)
+            return
+        holder = Holder(number)
+        if individual:
+            assert fact.seat_id is not None
+            subscription = contract.subscription(row.given.subscription_id, None, 0)
+            assert subscription is not None
+            who.group_key(subscription.seat_group_key)
+            holder = Holder(number, fact.seat_id, subscription.seat_group_key)
+        key = edits_key(who.number, holder_key(who, holder), fact.grant_id)
+        edits = self.book.load(EDITS, key) or EditsRow()
+        since = (
+            min([since, *(void.voided_at for void in (*edits.voids, *row.voids))])
+            if isinstance(fact, CreditsVoided)
+            else since
+        )
+        meant = None if individual else fact.seat_id
+        if isinstance(fact, CreditsVoided):
+            edits.voids = [*edits.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice, meant)]
+        else:
+            edits.adjustments = [*edits.adjustments, Adjustment(fact.time, fact.id, fact.amount, fact.slice, meant)]
+        self.book.save(EDITS, key, edits)
+        account = self._account(who, row.given.credit_type)
+        if holder.seat_id is None:
+            account.rebuild(since)
+        else:
+            account.rework({holder: since})
+
+    def _edit_explicit(self, who: CustomerRow, entity: EntityRow, fact: CreditsVoided | CreditsAdjusted) -> None:
+        assert entity.holder is not None
+        key = grant_key(who.number, entity.holder, entity.expires_at, fact.grant_id)
+        row = self.book.load(GRANT, key)
+        assert row is not None
+        if isinstance(fact, CreditsVoided):
+            since = min([fact.voided_at, *(void.voided_at for void in row.voids)])
+            row.voids = [*row.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice, fact.seat_id)]
+        else:
+            since = fact.time
+            row.adjustments = [*row.adjustments, Adjustment(fact.time, fact.id, fact.amount, fact.slice, fact.seat_id)]
+        self.book.save(GRANT, key, row)
+        account = self._account(who, row.given.credit_type)
+        holder = holder_of(who, entity.holder)
+        if holder.seat_id is None:
+            account.rebuild(since)
+            return
+        # The grant may have been carried on to other seats.
+        account.rework(dict.fromkeys(self._heirs_of(who, holder), since))
+
+    def _heirs_of(self, who: CustomerRow, holder: Holder) -> list[Holder]:
+        """A seat and those that its balance was carried to, and so on."""
+        contract = load_contract(self.book, who.number, holder.contract)
+        found = [holder]
+        for one in found:
+            for subscription in contract.subscriptions:
+                if subscription.seat_group_key == holder.seat_group_key and one.seat_id is not None:
+                    for move in seats.moves(self.book, who.number, subscription, one.seat_id, ORIGIN, FOREVER):
+                        heir = Holder(holder.contract, move.to_seat_id, holder.seat_group_key)
+                        if move.carry_balance and move.from_seat_id == one.seat_id and heir not in found:
+                            found.append(heir)
+        return found
+
+    # --- seats ---
+
+    def _change_seats(self, who: CustomerRow, fact: SeatChange) -> tuple[dict[str, Any], list[SeatsChanged], list[str]]:
+        contract = (
+            self._contract(who, fact.contract_id) if fact.contract_id is not None else self._contract_of_edit(who, fact)
+        )
+        named = fact.subscription_id is not None or fact.feature_code is not None
+        if named and contract.subscription(fact.subscription_id, fact.feature_code, fact.time) is None:
+            name = fact.subscription_id or fact.feature_code
+            raise Missing(
+                "unknown_subscription", "subscription_id", f"subscription {name} is not known yet", "subscription"
+            )
+        edited = seats.edit(self.book, who.number, contract, fact)
+        if isinstance(edited, Refusal):
+            if edited.code == "unknown_subscription":
+                raise Missing(edited.code, edited.field or "subscription_id", edited.message, "subscription")
+            raise Refuse(edited.code, edited.field, edited.message, edited.law, edited.details)
+        carried = any(isinstance(operation, MoveSeat) and operation.carry_balance for operation in fact.operations)
+        for brief in who.contracts:
+            if brief.number == contract.number and carried:
+                brief.carries = True
+        self._save_customer(who, fact.customer_id)
+        self._save_contract(who, contract, revised=False)
+        self._earn_anew(who, contract, edited)
+        changed: dict[str, Instant] = {}
+        for subscription, since in [(one.subscription, one.since) for one in edited.seats] + [
+            (one.subscription, one.since) for one in edited.steps
+        ]:
+            changed[subscription.subscription_id] = min(changed.get(subscription.subscription_id, FOREVER), since)
+        return (
+            edited.results,
+            [
+                SeatsChanged(contract_id=contract.contract_id, subscription_id=id, since=since)
+                for id, since in sorted(changed.items())
+            ],
+            ["ambiguous"],
+        )
+
+    def _earn_anew(self, who: CustomerRow, contract: ContractRow, edited: seats.Edited) -> None:
+        """Slices follow the seats as known now (L10)."""
+        for credit_type in who.credit_types:
+            pooled = {
+                row.given.subscription_id
+                for row in contract.recurring
+                if row.given.credit_type == credit_type and row.given.allocation == "pooled"
+            }
+            shared = [touched.since for touched in edited.steps if touched.subscription.subscription_id in pooled]
+            holders: dict[Holder, Instant] = {}
+            for touched in edited.seats:
+                holder = Holder(contract.number, touched.seat_id, touched.subscription.seat_group_key)
+                who.group_key(touched.subscription.seat_group_key)
+                # What a seat earned decides what those earn that it was carried on to.
+                for each in self._heirs_of(who, holder):
+                    holders[each] = min(holders.get(each, FOREVER), touched.since)
+            account = self._account(who, credit_type)
+            brief = account.briefs[contract.number]
+            if brief.carries and brief.carry:
+                # Whoever was handed a debt pays it wherever debts are paid, from the move on.
+                for holder in holders:
+                    account.owe(holder)
+                shared += holders.values()
+            if shared:
+                account.rebuild(min([*shared, *holders.values()]))
+            if holders:
+                account.rework(holders)
+
+    def _contract_of_edit(self, who: CustomerRow, fact: SeatChange) -> ContractRow:
+        """The contract whose window holds the edit's `time`; of several the only one that has the subscription (D24)."""
+        holding = [brief for brief in who.contracts if brief.starting_at <= fact.time < brief.ending_before]
+        if not holding:
+            raise Missing(
+                "unknown_contract", "contract_id", "no contract of this customer holds the edit's time", "contract"
+            )
+        rows = [load_contract(self.book, who.number, brief.number) for brief in holding]
+        if len(rows) > 1:
+            named = [
+                (one.subscription_id, one.feature_code)
+                for one in (fact, *fact.operations)
+                if (one.subscription_id, one.feature_code) != (None, None)
+            ]
+            rows = [row for row in rows if all(row.subscription(id, code, fact.time) is not None for id, code in named)]
+        if len(rows) != 1:
+            raise Missing(
+                "contract_ambiguous", "contract_id", "several contracts hold the edit's time; name one", "ambiguous"
+            )
+        return rows[0]

@@ -1,0 +1,157 @@
+"""Which facts are known already, and what was first said of them (L4); and which are told too late (L16)."""
+
+from collections.abc import Iterator
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from ledger.amounts import Amount
+from ledger.contracts import CustomerRow
+from ledger.facts import (
+    AnyFact,
+    BurnVoided,
+    ContractEnded,
+    ContractUpdated,
+    CreditBurn,
+    CreditsGranted,
+    CreditsVoided,
+    RecurringCreditAdded,
+    RecurringCreditEnded,
+    SeatChange,
+    SubscriptionAdded,
+    SubscriptionEnded,
+    SubscriptionUpdated,
+    topic,
+)
+from ledger.grants import parts_of
+from ledger.instants import Instant
+from ledger.outcome import Folded, Refused, Waiting
+from ledger.partition import Partition, Refuse
+from ledger.rows import Kind, Row, number_key
+
+
+class KnownRow(Row):
+    """An identity that is taken, and its first outcome (L4). For a burn: where it is; `paid` by the names of credits."""
+
+    digest: int
+    until: Instant  # remembered up to and including this instant
+    paid: list[tuple[str, Amount]] | None = None
+    holder: bytes = b""
+    credit_type: int = 0
+    time: Instant = 0
+    amount: Amount = 0
+    voided: bool = False
+    outcome: msgspec.Raw = msgspec.Raw(b"null")
+
+
+KNOWN = Kind("trail", b"i", KnownRow)
+KNOWN_FOR_EVER = Kind("state", b"J", KnownRow)
+
+_encode = msgspec.json.Encoder().encode
+_decode_outcome = msgspec.json.Decoder(Folded | Refused | Waiting).decode
+_TOPIC_BYTE = {"contract-change": b"c", "seat-change": b"s", "credit-burn": b"b"}
+
+
+def digest_of(fact: AnyFact) -> int:
+    """Two facts of one id differ where this does (L4)."""
+    return crc32(_encode(fact))
+
+
+class Identities(Partition):
+    """A partition's facts that are remembered, over the rows of one batch."""
+
+    def _identity_key(self, who: CustomerRow, fact: AnyFact, generation: int | None) -> bytes:
+        of = _TOPIC_BYTE[topic(fact)]
+        if generation is None:
+            return b"J" + number_key(who.number) + of + fact.id.encode()
+        return b"i" + (generation + (1 << 31)).to_bytes(4, "big") + number_key(who.number) + of + fact.id.encode()
+
+    def _generations(self, arrived_at: Instant) -> Iterator[int]:
+        """The generations, of one lateness bound each, that an id known now may lie in (D25)."""
+        now = arrived_at // self.lateness
+        yield now
+        yield now - 1
+        if (arrived_at + self.ahead) // self.lateness > now:
+            yield now + 1
+
+    def _identity(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant) -> tuple[bytes, KnownRow | None]:
+        """The key under which a fact is remembered, and what is remembered."""
+        if not isinstance(fact, CreditBurn | BurnVoided):
+            key = self._identity_key(who, fact, None)
+            return key, self.book.load(KNOWN_FOR_EVER, key)
+        for generation in self._generations(arrived_at):
+            key = self._identity_key(who, fact, generation)
+            known = self.book.load(KNOWN, key)
+            if known is not None and arrived_at <= known.until:
+                return key, known
+        later = min(max(fact.time, arrived_at), arrived_at + self.ahead)
+        return self._identity_key(who, fact, later // self.lateness), None
+
+    def _until(self, fact: AnyFact, arrived_at: Instant) -> Instant:
+        return max(fact.time, arrived_at) + self.lateness
+
+    def _remember(self, who: CustomerRow, key: bytes, fact: AnyFact, row: KnownRow) -> None:
+        self.book.save(KNOWN if key[:1] == b"i" else KNOWN_FOR_EVER, key, row)
+
+    def _forget(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant) -> int:
+        """Answers the digest of the fact as it arrived."""
+        key, known = self._identity(who, fact, arrived_at)
+        if known is None:
+            return digest_of(fact)
+        self.book.drop(KNOWN if key[:1] == b"i" else KNOWN_FOR_EVER, key)
+        return known.digest
+
+    def _first_outcome(self, who: CustomerRow, fact: AnyFact, known: KnownRow) -> Folded | Refused | Waiting:
+        if known.paid is not None:
+            return Folded(result=burn_result(known.paid))
+        first: Folded | Refused | Waiting = _decode_outcome(known.outcome)
+        return first
+
+    def _check_times(self, fact: AnyFact, arrived_at: Instant) -> None:
+        earliest, field = earliest_change(fact)
+        if earliest < arrived_at - self.lateness:
+            raise Refuse("too_late", field, "is further back than the lateness bound; send it as of now", "L16")
+        if isinstance(fact, CreditBurn) and fact.time > arrived_at + self.ahead:
+            raise Refuse("time_in_future", "time", "is too far ahead of the clock; check the producer's clock", "L16")
+
+
+def burn_result(paid: list[tuple[str, Amount]]) -> dict[str, Any]:
+    """What each grant paid of a burn, and the overage."""
+    rows: list[list[Any]] = []
+    overage = 0
+    for name, amount in paid:
+        if name:
+            kind, _, grant_id, slice, _ = parts_of(name)
+            rows.append([grant_id, slice, amount, kind])
+        else:
+            overage = amount
+    return {"paid": rows, "overage": overage}
+
+
+def earliest_change(fact: AnyFact) -> tuple[Instant, str]:
+    """The earlier of a fact's `time` and the first instant that it can change, and the field that says it (L16, D23)."""
+    first, field = fact.time, "time"
+    named: list[tuple[Instant, str]] = []
+    match fact:
+        case SeatChange():
+            named = [
+                (operation.starting_at, f"operations[{i}].starting_at") for i, operation in enumerate(fact.operations)
+            ]
+        case CreditsGranted():
+            named = [(fact.grant.effective_at, "effective_at")]
+        case CreditsVoided():
+            named = [(fact.voided_at, "voided_at")]
+        case ContractUpdated() | ContractEnded() | SubscriptionEnded() | RecurringCreditEnded():
+            if fact.ending_before is not None:
+                named = [(fact.ending_before, "ending_before")]
+        case SubscriptionAdded():
+            named = [(fact.subscription.starting_at, "starting_at")]
+        case SubscriptionUpdated():
+            named = [(fact.starting_at, "starting_at")]
+        case RecurringCreditAdded():
+            named = [(fact.recurring_credit.starting_at, "starting_at")]
+    for at, path in named:
+        if at < first:
+            first, field = at, path
+    return first, field

@@ -1,0 +1,98 @@
+"""What all that fold facts stand on: a partition's rows at hand, its accounts, and how a fact is refused or has to wait."""
+
+from ledger.balances import Account
+from ledger.contracts import CONTRACT, CUSTOMER, ContractRow, CustomerRow, contract_key, customer_key, load_contract
+from ledger.facts import AnyFact
+from ledger.grants import holder_of
+from ledger.history import scope_of
+from ledger.instants import DAY, HOUR, MINUTE, Instant, Span
+from ledger.outcome import Changed, Outcome, Refusal
+from ledger.rows import Book, Rows
+
+
+class Missing(Exception):
+    """Internal: a fact names something that is not known yet. `wakes` is the name under which it waits."""
+
+    def __init__(self, code: str, field: str, message: str, wakes: str) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(code=code, field=field, message=message, law="L19")
+        self.wakes = wakes
+
+
+class Refuse(Exception):
+    """Internal: a fact breaks a rule."""
+
+    def __init__(
+        self, code: str, field: str | None, message: str, law: str | None = None, details: dict[str, int] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(code=code, field=field, message=message, law=law, details=details)
+
+
+class Partition:
+    """The rows of one partition for one batch."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        lateness: Span = 34 * DAY,
+        ahead: Span = 24 * HOUR,
+        wait: Span = 10 * MINUTE,
+        wait_customer: int = 10_000,
+        wait_partition: int = 100_000,
+    ) -> None:
+        self.book = Book(rows)
+        self.lateness = lateness
+        self.ahead = ahead
+        self.wait = wait
+        self.wait_customer = wait_customer
+        self.wait_partition = wait_partition
+        self._settled: list[tuple[AnyFact, Outcome]] = []
+        self._accounts: dict[int, dict[str, Account]] = {}
+        self._customers: dict[str, CustomerRow] = {}
+        self._prefixes: dict[int, tuple[bytes, ...]] = {}
+
+    def _account(self, who: CustomerRow, credit_type: str) -> Account:
+        accounts = self._accounts.setdefault(who.number, {})
+        account = accounts.get(credit_type)
+        if account is None:
+            who.credit_type(credit_type)
+            account = accounts[credit_type] = Account(self.book, who, credit_type)
+        elif len(account.briefs) != len(who.contracts):
+            account.look_again()
+        return account
+
+    def _changed(self, customer_id: str, who: CustomerRow) -> tuple[Changed, ...]:
+        """The scopes that the last fact changed, and from when on."""
+        changed = []
+        for credit_type, account in self._accounts.get(who.number, {}).items():
+            if account.touched:
+                for key, since in sorted(account.touched.items()):
+                    changed.append(
+                        Changed(scope=scope_of(customer_id, who, holder_of(who, key), credit_type), since=since)
+                    )
+                account.touched.clear()
+        return tuple(changed)
+
+    def _rebuild(self, who: CustomerRow, since: Instant, credit_type: str | None = None) -> None:
+        for each in who.credit_types if credit_type is None else [credit_type]:
+            self._account(who, each).rebuild(since)
+
+    def _contract(self, who: CustomerRow, contract_id: str) -> ContractRow:
+        brief = who.brief(contract_id)
+        if brief is None:
+            raise Missing(
+                "unknown_contract", "contract_id", f"contract {contract_id} is not known yet", f"contract:{contract_id}"
+            )
+        return load_contract(self.book, who.number, brief.number)
+
+    def _save_contract(self, who: CustomerRow, contract: ContractRow, *, revised: bool) -> None:
+        self.book.save(CONTRACT, contract_key(who.number, contract.number), contract)
+        for brief in who.contracts:
+            if brief.number == contract.number:
+                brief.ending_before = contract.ending_before()
+                brief.revision += revised
+
+    def _save_customer(self, who: CustomerRow, customer_id: str) -> None:
+        self.book.save(CUSTOMER, customer_key(customer_id), who)

@@ -1,0 +1,71 @@
+"""Facts that name what is not known yet wait for it in the state, bounded in number and time (L19)."""
+
+import msgspec
+
+from ledger.contracts import CUSTOMER, CountRow, CustomerRow, customer, customer_key
+from ledger.facts import AnyFact
+from ledger.identities import Identities
+from ledger.instants import Instant
+from ledger.outcome import Outcome, Refusal, Refused, Waiting
+from ledger.partition import Missing
+from ledger.rows import Kind, Row, instant_key, number_key, text_key
+
+
+class WaitingRow(Row):
+    fact: msgspec.Raw
+    arrived_at: Instant
+    code: str
+    message: str
+    due_key: bytes
+
+
+class DueRow(Row):
+    customer_id: str
+    waiting_key: bytes
+
+
+WAITING = Kind("state", b"W", WaitingRow)
+DUE = Kind("state", b"U", DueRow)
+WAITING_COUNT = Kind("state", b"#", CountRow)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class WaitingRoom(Identities):
+    """A ledger that lets facts wait."""
+
+    def _start_waiting(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant, missing: Missing) -> Outcome:
+        if fact.on_unknown == "refuse":
+            return Refused(refusal=missing.refusal)
+        counted = self.book.load(WAITING_COUNT, b"#waiting") or CountRow(0)
+        turn = self.book.load(WAITING_COUNT, b"#turn") or CountRow(0)
+        if who.waiting >= self.wait_customer or counted.count >= self.wait_partition:
+            refusal = Refusal(
+                code="waiting_full", field=missing.refusal.field, message=missing.refusal.message, law="L19"
+            )
+            return Refused(refusal=refusal)
+        who.waiting += 1
+        counted.count += 1
+        turn.count += 1
+        self.book.save(CUSTOMER, customer_key(fact.customer_id), who)
+        self.book.save(WAITING_COUNT, b"#waiting", counted)
+        self.book.save(WAITING_COUNT, b"#turn", turn)
+        self._put_waiting(who, fact, arrived_at, missing, turn.count)
+        return Waiting(message=missing.refusal.message, code=missing.refusal.code)
+
+    def _put_waiting(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant, missing: Missing, turn: int) -> None:
+        key = b"W" + number_key(who.number) + text_key(missing.wakes) + turn.to_bytes(8, "big")
+        due_key = b"U" + instant_key(arrived_at + self.wait) + turn.to_bytes(8, "big")
+        row = WaitingRow(msgspec.Raw(_encode(fact)), arrived_at, missing.refusal.code, missing.refusal.message, due_key)
+        self.book.save(WAITING, key, row)
+        self.book.save(DUE, due_key, DueRow(fact.customer_id, key))
+
+    def _stop_waiting(self, customer_id: str, key: bytes, due_key: bytes) -> None:
+        who = customer(self.book, customer_id)
+        who.waiting -= 1
+        self.book.save(CUSTOMER, customer_key(customer_id), who)
+        counted = self.book.load(WAITING_COUNT, b"#waiting") or CountRow(1)
+        counted.count -= 1
+        self.book.save(WAITING_COUNT, b"#waiting", counted)
+        self.book.drop(WAITING, key)
+        self.book.drop(DUE, due_key)
