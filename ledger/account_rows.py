@@ -57,9 +57,15 @@ class AccountRows:
         group = book.load(GROUP, self._group_key)
         self._is_new = group is None
         self.group = GroupRow(GroupStretch(ORIGIN, FOREVER, [])) if group is None else group
-        self.touched: dict[bytes, Instant] = {}
+        #: What became different, and from when on: scopes, all seats of a contract or of one of its subscriptions (0: of
+        #: the contract), and whatever a changed debt reaches.
+        self._touched: dict[bytes, Instant] = {}
+        self._touched_seats: dict[tuple[int, int], Instant] = {}
+        self._touched_debts: Instant = FOREVER
         #: While burns are played again: the newest that was; those after it are not there yet.
         self._reached: tuple[Instant, str] | None = None
+        #: The scopes of the pools at hand, by contract (0: the customer's).
+        self.pools: dict[int, Scope] = {}
         #: The scopes at hand, by contract, seat group key and seat, until grants change.
         self._seats: dict[tuple[int, str, str | None], Seat] = {}
 
@@ -162,10 +168,26 @@ class AccountRows:
             self.book.save(CLOSED_SCOPE, self._closed_key(row, stretch.start), stretch)
         self._save_scope(key, row)
 
-    def _touch(self, key: bytes, since: Instant) -> None:
-        before = self.touched.get(key)
+    # --- what became different ---
+
+    def touch(self, key: bytes, since: Instant) -> None:
+        """The balance of a scope is another from an instant on."""
+        before = self._touched.get(key)
         if before is None or since < before:
-            self.touched[key] = since
+            self._touched[key] = since
+
+    def touch_pool(self, contract: int, since: Instant) -> None:
+        """The balance of a contract's pool is another, or of the customer's (0)."""
+        self.touch(number_key(contract) + b"\0", since)
+
+    def touch_seats(self, contract: int, subscription: int, since: Instant) -> None:
+        """The balances of all seats of a subscription are others, or (0) of the contract."""
+        place = contract, subscription
+        self._touched_seats[place] = min(since, self._touched_seats.get(place, FOREVER))
+
+    def touch_debts(self, since: Instant) -> None:
+        """Whoever owes may pay otherwise."""
+        self._touched_debts = min(since, self._touched_debts)
 
     # --- burns as rows ---
 

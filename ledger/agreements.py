@@ -107,6 +107,7 @@ class Agreements(WaitingRoom):
                 self._add_recurring(who, contract, fact.recurring_credit, fact, "recurring_credit")
                 self._save_contract(who, contract, revised=True)
                 self._rebuild(who, fact.recurring_credit.starting_at, fact.recurring_credit.credit_type)
+                self._touch_earners(who, contract, contract.recurring[-1], fact.recurring_credit.starting_at)
                 woken = [f"grant:{contract.contract_id}:{fact.recurring_credit.recurring_credit_id}"]
             case RecurringCreditUpdated() | RecurringCreditEnded():
                 assert contract is not None
@@ -124,7 +125,27 @@ class Agreements(WaitingRoom):
                 )
                 self._save_contract(who, row, revised=True)
                 self._rebuild(who, fact.time)
+                self._touch_all(who, row, fact.time)
         return {}, seats_changed, woken
+
+    # --- what becomes different ---
+
+    def _touch_earners(self, who: CustomerRow, contract: ContractRow, row: RecurringRow, since: Instant) -> None:
+        """Whoever is given by a recurring credit is given otherwise."""
+        account = self._account(who, row.given.credit_type)
+        subscription = contract.subscription(row.given.subscription_id, None, 0)
+        if row.given.allocation == "pooled":
+            account.touch_pool(contract.number, since)
+        elif subscription is not None:
+            account.touch_seats(contract.number, subscription.number, since)
+
+    def _touch_all(self, who: CustomerRow, contract: ContractRow, since: Instant) -> None:
+        """The pool and all seats of a contract, or the customer's pool."""
+        for credit_type in who.credit_types:
+            account = self._account(who, credit_type)
+            account.touch_pool(contract.number, since)
+            if contract.number:
+                account.touch_seats(contract.number, 0, since)
 
     # --- contracts ---
 
@@ -147,9 +168,15 @@ class Agreements(WaitingRoom):
         for index, recurring in enumerate(fact.recurring_credits):
             self._add_recurring(who, contract, recurring, fact, f"recurring_credits[{index}]")
         self._save_contract(who, contract, revised=False)
-        for index, grant in enumerate(fact.grants):
-            self._put_grant(who, contract, grant, fact, f"grants[{index}]")
+        given = [
+            (grant, self._put_grant(who, contract, grant, fact, f"grants[{index}]"))
+            for index, grant in enumerate(fact.grants)
+        ]
         self._rebuild(who, fact.starting_at)
+        for row in contract.recurring:
+            self._touch_earners(who, contract, row, row.given.starting_at)
+        for grant, holder in given:
+            self._account(who, grant.credit_type).touch(holder_key(who, holder), grant.effective_at)
         changed = [
             SeatsChanged(contract_id=fact.contract_id, subscription_id=one.subscription_id, since=one.starting_at)
             for one in fact.subscriptions
@@ -217,6 +244,7 @@ class Agreements(WaitingRoom):
         self._save_contract(who, contract, revised=True)
         if fact.ending_before is not None:
             self._rebuild(who, since)
+            self._touch_all(who, contract, since)
 
     # --- subscriptions ---
 
@@ -291,6 +319,17 @@ class Agreements(WaitingRoom):
         self._save_customer(who, fact.customer_id)
         self._save_contract(who, contract, revised=True)
         self._rebuild(who, since)
+        if (
+            isinstance(fact, SubscriptionEnded)
+            or fact.changes.mode is not None
+            or fact.changes.revoke_on_removal is not None
+        ):
+            if contract.number in {brief.number for brief in who.contracts if brief.carries}:
+                # What was carried on does not speak of a subscription any more.
+                self._touch_all(who, contract, since)
+            for recurring in contract.recurring:
+                if recurring.given.subscription_id == row.subscription_id:
+                    self._touch_earners(who, contract, recurring, since)
         return since
 
     # --- recurring credits ---
@@ -354,8 +393,12 @@ class Agreements(WaitingRoom):
             since = min(since, edge, FOREVER if first is None else first.earns_from)
         else:
             row.updates = [*row.updates, RecurringUpdate(fact.time, fact.id, fact.changes)]
+            # It counts from the first period that starts after it was said (L16).
+            every, anchor = row.given.every, row.given.anchor
+            since = every.point(anchor, every.index(anchor, fact.time) + 1)
         self._save_contract(who, contract, revised=True)
         self._rebuild(who, since, row.given.credit_type)
+        self._touch_earners(who, contract, row, since)
 
     # --- grants ---
 
@@ -365,6 +408,7 @@ class Agreements(WaitingRoom):
         account = self._account(who, grant.credit_type)
         if grant.seat_id is None:
             account.rebuild(since)
+            account.touch_pool(holder.contract, since)
         else:
             account.rework({holder: since})
 
@@ -420,6 +464,7 @@ class Agreements(WaitingRoom):
             row.voids = [*row.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice)]
             self._save_contract(who, contract, revised=True)
             self._rebuild(who, since, row.given.credit_type)
+            self._touch_earners(who, contract, row, since)
             return
         holder = Holder(number)
         if individual:
@@ -444,6 +489,7 @@ class Agreements(WaitingRoom):
         account = self._account(who, row.given.credit_type)
         if holder.seat_id is None:
             account.rebuild(since)
+            account.touch_pool(holder.contract, since)
         else:
             account.rework({holder: since})
 
@@ -463,6 +509,7 @@ class Agreements(WaitingRoom):
         holder = holder_of(who, entity.holder)
         if holder.seat_id is None:
             account.rebuild(since)
+            account.touch_pool(holder.contract, since)
             return
         # The grant may have been carried on to other seats.
         account.rework(dict.fromkeys(self._heirs_of(who, holder), since))
@@ -521,21 +568,23 @@ class Agreements(WaitingRoom):
     def _earn_anew(self, who: CustomerRow, contract: ContractRow, edited: seats.Edited) -> None:
         """Slices follow the seats as known now (L10)."""
         for credit_type in who.credit_types:
-            pooled = {
-                row.given.subscription_id
-                for row in contract.recurring
-                if row.given.credit_type == credit_type and row.given.allocation == "pooled"
-            }
+            account = self._account(who, credit_type)
+            brief = account.briefs[contract.number]
+            recurring = [row.given for row in contract.recurring if row.given.credit_type == credit_type]
+            pooled = {given.subscription_id for given in recurring if given.allocation == "pooled"}
+            earned = {given.subscription_id for given in recurring if given.allocation == "individual"}
             shared = [touched.since for touched in edited.steps if touched.subscription.subscription_id in pooled]
+            for since in shared:
+                account.touch_pool(contract.number, since)
             holders: dict[Holder, Instant] = {}
             for touched in edited.seats:
+                if not brief.carries and touched.subscription.subscription_id not in earned:
+                    continue  # whoever sits there is given nothing for it
                 holder = Holder(contract.number, touched.seat_id, touched.subscription.seat_group_key)
                 who.group_key(touched.subscription.seat_group_key)
                 # What a seat earned decides what those earn that it was carried on to.
                 for each in self._heirs_of(who, holder):
                     holders[each] = min(holders.get(each, FOREVER), touched.since)
-            account = self._account(who, credit_type)
-            brief = account.briefs[contract.number]
             if brief.carries and brief.carry:
                 # Whoever was handed a debt pays it wherever debts are paid, from the move on.
                 for holder in holders:

@@ -17,22 +17,23 @@ in later stretches ripples forward through their openings. Where the past of the
 that instant on are played again (`rebuild`, `rework`).
 
 Each layer has a file: the rows (`stretches`, `account_rows`), what a stretch opens with (`openings`), how a burn enters it
-(`burning`), what a burn in the past changes (`settling`), what a changed grant changes (`replaying`), and here the whole.
+(`burning`), what a burn in the past changes (`settling`), what a changed grant changes (`replaying`), what of all that is
+said (`changing`), and here the whole.
 """
 
 from ledger.account_rows import ERA, ERA_BIAS, Burn, Seat, encode_amount
 from ledger.amounts import Amount
+from ledger.changing import Changing
 from ledger.contracts import ContractBrief, CustomerRow
 from ledger.grants import Holder, holder_key, holder_of
 from ledger.instants import FOREVER, ORIGIN, Instant
-from ledger.replaying import Replaying
 from ledger.rows import Book
 from ledger.stretches import CLOSED_SCOPE, GROUP, SCOPE, GroupStretch, Part, ScopeRow, Stretch, add, draws, in_order
 
 
-class Account(Replaying):
+class Account(Changing):
     """All that a customer has of one credit type. Reads and writes rows through a `Book`; keeps no state of its own but
-    for one batch. `touched` maps each scope whose past or present changed to the first instant that did."""
+    for one batch. What became different in it, `changes` says."""
 
     def __init__(self, book: Book, customer: CustomerRow, credit_type: str) -> None:
         super().__init__(book, customer, credit_type)
@@ -195,7 +196,7 @@ class Account(Replaying):
         rows = self.book.rows
         rows.delete("trail", self._burn_key(row.number, burn.time, burn.id))
         rows.delete("trail", self._index_key(burn.time, burn.id))
-        self._touch(burn.holder, burn.time)
+        self.touch(burn.holder, burn.time)
         if stretch.parts:
             self._save_stretch(burn.holder, row, stretch)
         start = stretch.start

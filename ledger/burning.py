@@ -1,6 +1,6 @@
 """How a burn enters its stretch: parts, draws on the shared grants, and the debts that are paid where the group moves on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ledger.account_rows import Burn
 from ledger.amounts import Amount
@@ -35,7 +35,7 @@ class Burning(Openings):
         stretch = self._stretch_for(key, holder, row, burn.time, group_stretch)
         paid = self._place(stretch, group_stretch, holder, burn, 1)
         self._save_stretch(key, row, stretch)
-        self._touch(key, burn.time)
+        self.touch(key, burn.time)
         self._note_debt(key, holder, stretch, group_stretch)
         return stretch, group_stretch, paid
 
@@ -94,12 +94,13 @@ class Burning(Openings):
         self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, sign: int
     ) -> list[tuple[str, Amount]]:
         portions = self._portions(stretch, group_stretch, holder.contract, burn)
-        return self._shift(stretch, group_stretch, [(tail, sign * amount) for tail, amount in portions])
+        return self._shift(stretch, group_stretch, [(tail, sign * amount) for tail, amount in portions], burn.time)
 
     def _shift(
-        self, stretch: Stretch, group_stretch: GroupStretch, changes: list[tuple[int, Amount]]
+        self, stretch: Stretch, group_stretch: GroupStretch, changes: list[tuple[int, Amount]], since: Instant
     ) -> list[tuple[str, Amount]]:
-        """Changes parts of a scope, and with them the draws on the shared grants. Answers who paid the difference."""
+        """Changes parts of a scope, and with them the draws on the shared grants, from an instant on. Answers who paid the
+        difference."""
         self._hands.clear()
         taken_before, tails_before = draws(stretch.own, stretch.parts)
         before = {part.tail: tail for part, tail in zip(stretch.parts, tails_before, strict=True)}
@@ -117,6 +118,7 @@ class Burning(Openings):
             if delta:
                 if part.tail < len(shared):
                     shared[part.tail].drawn += delta
+                    self.touch_pool(shared[part.tail].contract, since)
                     paid.append((shared[part.tail].name, delta))
                 else:
                     over += delta
@@ -124,12 +126,14 @@ class Burning(Openings):
             if amount:
                 if index < len(shared):
                     shared[index].drawn -= amount
+                    self.touch_pool(shared[index].contract, since)
                     paid.append((shared[index].name, -amount))
                 else:
                     over -= amount
         self._save_group_stretch(group_stretch)
         if over:
             paid.append(("", over))
+            self.owe_otherwise()
         if sum(amount for _, amount in paid) != sum(amount for _, amount in changes):
             raise LawBroken("L14", f"{changes} were asked for, {paid} accounted for")
         return paid
@@ -190,6 +194,19 @@ class Burning(Openings):
         key, debtor = holder_key(self.customer, holder), self._debtor_key(holder)
         if self.book.load(DEBTOR, debtor) is None:
             self.book.save(DEBTOR, debtor, DebtorRow(key))
+
+    def touch_burn(self, key: bytes, time: Instant, pools: Iterable[int]) -> None:
+        """A scope burned more than there was, and of these pools."""
+        self.touch(key, time)
+        for contract in pools:
+            self.touch_pool(contract, time)
+        self.owe_otherwise()
+
+    def owe_otherwise(self) -> None:
+        """The overage of a scope is another: where it is a debt, others pay otherwise from the next boundary on that nobody
+        has looked at; up to there they are played again."""
+        if any(brief.carry for brief in self.customer.contracts):
+            self.touch_debts(self.group.stretch.until)
 
     def _debtor_key(self, holder: Holder) -> bytes:
         """Debtors are paid contract by contract, a contract's pool before its seats, seats by id."""

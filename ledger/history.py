@@ -13,13 +13,12 @@ from ledger.amounts import Amount
 from ledger.answers import Balance, Charge, Counts, Entry, EntryType, GrantBalance, Window
 from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, customer_key, load_contract
+from ledger.everyone import seats_of
 from ledger.facts import CREDITS, SEAT_ID
 from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of, parts_of
 from ledger.instants import FOREVER, ORIGIN, Instant
-from ledger.outcome import Scope
+from ledger.outcome import Changed, EverySeat, Scope
 from ledger.rows import Book, Scratch, after, number_key, text_of
-from ledger.seat_rows import MOVES, Keys
-from ledger.seat_rows import SEAT as SEAT_ROW
 from ledger.standing import Emit, Standing
 from ledger.stretches import SCOPE, GroupStretch, Part, ScopeRow, Shared, Stretch
 
@@ -103,42 +102,36 @@ def reach(account: Account, at: Instant) -> None:
 
 def holders_of(account: Account, at: Instant, contract_id: str | None, seat_id: str | None) -> Iterator[Holder]:
     """Every holder that may have a row in the answer, once."""
-    who, book = account.customer, account.book
-    seen: set[Holder] = set()
+    who = account.customer
     numbers = [brief.number for brief in who.contracts if contract_id is None or brief.contract_id == contract_id]
+    if seat_id is not None:
+        for number in numbers:
+            yield from (Holder(number, seat_id, seat_group_key) for seat_group_key in who.seat_group_keys)
+        return
     if contract_id is None:
-        numbers.append(0)
+        yield Holder(0)
     for number in numbers:
-        if seat_id is None:
-            seen.add(Holder(number))
-        if not number:
-            continue
-        if seat_id is not None:
-            seen |= {Holder(number, seat_id, seat_group_key) for seat_group_key in who.seat_group_keys}
-            continue
-        contract = load_contract(book, who.number, number)
-        for subscription in contract.subscriptions:
-            for each in _everyone(book, who.number, subscription.number):
-                seen.add(Holder(number, each, subscription.seat_group_key))
-        prefix = b"G" + number_key(who.number) + number_key(number) + b"\1"
-        for _, row in book.scan(grants.GRANT, prefix, after(prefix)):
-            if row.given.seat_id is not None:
-                seen.add(Holder(number, row.given.seat_id, row.given.seat_group_key))
-        prefix = account.scope_key(number_key(number))
-        for key, _ in book.scan(SCOPE, prefix, after(prefix)):
-            holder = holder_of(who, key[len(prefix) - 4 :])
-            if holder.seat_id is not None:
-                seen.add(holder)
-    yield from sorted(seen, key=lambda holder: (holder.contract, holder.seat_group_key or "", holder.seat_id or ""))
+        yield Holder(number)
+        yield from seats_of(account, number)
 
 
-def _everyone(book: Book, customer: int, subscription: int) -> Iterator[str]:
-    """Every seat that an edit ever assigned, or moved something to."""
-    keys = Keys(customer, subscription)
-    for key, _ in book.scan(SEAT_ROW, keys.seats, after(keys.seats)):
-        yield text_of(key[len(keys.seats) :])
-    for key, _ in book.scan(MOVES, keys.moves, after(keys.moves)):
-        yield text_of(key[len(keys.moves) : -12])
+def scopes(book: Book, customer_id: str, changed: Changed | EverySeat, behind: Scope | None = None) -> Iterator[Scope]:
+    """The scopes that an outcome names, in one order; of every seat of a contract, those `behind` one that was named before.
+    Nothing may be folded before the last one is taken."""
+    if isinstance(changed, Changed):
+        if behind is None:
+            yield changed.scope
+        return
+    scratch, who = _look(book, customer_id)
+    brief = None if who is None else who.brief(changed.contract_id)
+    if who is None or brief is None:
+        return
+    account = Account(scratch, who, changed.credit_type)
+    contract = load_contract(scratch, who.number, brief.number)
+    subscription = contract.subscription(changed.subscription_id, None, ORIGIN)
+    last = None if behind is None else Holder(brief.number, behind.seat_id, behind.seat_group_key)
+    for holder in seats_of(account, brief.number, subscription, last):
+        yield scope_of(customer_id, who, holder, changed.credit_type)
 
 
 def balance_of(account: Account, customer_id: str, holder: Holder, at: Instant) -> Balance | None:

@@ -5,6 +5,7 @@ what is not known yet (L19), does it break a rule. Then the rows change, and wha
 the past changed. Questions are asked of `ledger.history`.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from ledger.account_rows import Burn
 from ledger.agreements import Agreements
 from ledger.amounts import Amount
 from ledger.answers import Balance, Charge, Counts, Entry, Window
+from ledger.balances import Account
 from ledger.contracts import (
     CONTRACT,
     CUSTOMER,
@@ -34,11 +36,11 @@ from ledger.facts import (
     RecurringCreditAdded,
     SubscriptionAdded,
 )
-from ledger.grants import Holder, holder_key
+from ledger.grants import SEAT, Holder, holder_key, parts_of
 from ledger.history import scope_of
 from ledger.identities import KNOWN, KnownRow, burn_result, digest_of
 from ledger.instants import Instant
-from ledger.outcome import FORGIVEN, Changed, Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
+from ledger.outcome import FORGIVEN, Changed, EverySeat, Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
 from ledger.partition import Missing, Refuse
 from ledger.rows import after, instant_key, number_key, text_key, text_of
 from ledger.waiting import DUE, WAITING, WAITING_COUNT, WaitingRow
@@ -128,8 +130,28 @@ class Ledger(Agreements):
         self.book.save(KNOWN, (prefixes[2] if later else prefixes[0]) + ending, known)
         scope = seat.scope
         if scope is None:
-            scope = seat.scope = scope_of(fact.customer_id, who, seat.holder, fact.credit_type)
-        return Folded(result=burn_result(paid), changed=(Changed(scope=scope, since=time),))
+            if fact.seat_id is None:
+                scope = self._pool(account, fact.customer_id, brief.number)
+            else:
+                scope = scope_of(fact.customer_id, who, seat.holder, fact.credit_type)
+            seat.scope = scope
+        changed: tuple[Changed | EverySeat, ...] = (Changed(scope=scope, since=time),)
+        if len(paid) > 1 or paid[0][0][:4] != SEAT:
+            pools = {parts_of(name)[1] for name, _ in paid if name and name[:4] != SEAT}
+            if brief.carry and not paid[-1][0]:
+                account.touch_burn(seat.key, time, pools)
+                changed = self._changed(fact.customer_id, who)
+            elif pools and (fact.seat_id is not None or 0 in pools):
+                scopes = [self._pool(account, fact.customer_id, number) for number in sorted(pools)]
+                changed = (*[Changed(scope=pool, since=time) for pool in scopes if pool is not scope], *changed)
+        return Folded(result=burn_result(paid), changed=changed)
+
+    def _pool(self, account: Account, customer_id: str, contract: int) -> Scope:
+        pool = account.pools.get(contract)
+        if pool is None:
+            pool = scope_of(customer_id, account.customer, Holder(contract), account.credit_type)
+            account.pools[contract] = pool
+        return pool
 
     def settled(self) -> list[tuple[AnyFact, Outcome]]:
         """The waiting facts that the last `fold` took up, in order, with their outcomes."""
@@ -230,7 +252,8 @@ class Ledger(Agreements):
         if isinstance(fact, BurnVoided):
             self._void_burn(who, fact, arrived_at)
             folded = Folded(result={}, changed=self._changed(fact.customer_id, who))
-            return folded, KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(folded))), []
+            stored = Folded(result={})
+            return folded, KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(stored))), []
         result, seats_changed, woken = self._change(who, fact)
         folded = Folded(result=result, changed=self._changed(fact.customer_id, who), seats_changed=tuple(seats_changed))
         stored = Folded(result=result)
@@ -393,6 +416,9 @@ class Ledger(Agreements):
         return history.balances(
             self.book, customer_id, at, contract_id=contract_id, seat_id=seat_id, credit_type=credit_type
         )
+
+    def scopes(self, customer_id: str, changed: Changed | EverySeat, behind: Scope | None = None) -> Iterator[Scope]:
+        return history.scopes(self.book, customer_id, changed, behind)
 
     def entries(self, customer_id: str, until: Instant) -> list[Entry]:
         return history.entries(self.book, customer_id, until)

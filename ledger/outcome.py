@@ -48,10 +48,20 @@ class Scope(Value, kw_only=True, frozen=True):
     credit_type: str = CREDITS
 
 
-class Changed(Value, kw_only=True, frozen=True):
-    """A scope whose account a fact changed, from `since` on. `late`: what was true before `since` had been said already."""
+class Changed(Value, kw_only=True, tag="scope", frozen=True):
+    """A scope whose balance may be another than before, from `since` on."""
 
     scope: Scope
+    since: Instant
+
+
+class EverySeat(Value, kw_only=True, tag="every_seat", frozen=True):
+    """Every seat of a contract, or every one that ever was one of a subscription, in one word: their balances may be others
+    than before, from `since` on. Who they are, `Ledger.scopes` says."""
+
+    contract_id: str
+    subscription_id: str | None = None
+    credit_type: str
     since: Instant
 
 
@@ -64,10 +74,14 @@ class SeatsChanged(Value, kw_only=True, frozen=True):
 
 
 class Folded(Value, kw_only=True, tag="folded", frozen=True):
-    """The fact counts. `result` is what became of it, as the wire's `result`; what became different is listed."""
+    """The fact counts. `result` is what became of it, as the wire's `result`.
+
+    `changed` names every scope whose balance at any instant, past or future, is another than before, each from no later
+    than the first such instant on; it may name one that stayed as it was. A fact about all seats of a contract or of a
+    subscription says so in one entry, however many there are."""
 
     result: dict[str, Any]
-    changed: tuple[Changed, ...] = ()
+    changed: tuple[Changed | EverySeat, ...] = ()
     seats_changed: tuple[SeatsChanged, ...] = ()
 
 

@@ -3,10 +3,10 @@
 from ledger.balances import Account
 from ledger.contracts import CONTRACT, CUSTOMER, ContractRow, CustomerRow, contract_key, customer_key, load_contract
 from ledger.facts import AnyFact
-from ledger.grants import holder_of
+from ledger.grants import Holder
 from ledger.history import scope_of
 from ledger.instants import DAY, HOUR, MINUTE, Instant, Span
-from ledger.outcome import Changed, Outcome, Refusal
+from ledger.outcome import Changed, EverySeat, Outcome, Refusal
 from ledger.rows import Book, Rows
 
 
@@ -63,16 +63,26 @@ class Partition:
             account.look_again()
         return account
 
-    def _changed(self, customer_id: str, who: CustomerRow) -> tuple[Changed, ...]:
-        """The scopes that the last fact changed, and from when on."""
-        changed = []
-        for credit_type, account in self._accounts.get(who.number, {}).items():
-            if account.touched:
-                for key, since in sorted(account.touched.items()):
-                    changed.append(
-                        Changed(scope=scope_of(customer_id, who, holder_of(who, key), credit_type), since=since)
+    def _changed(self, customer_id: str, who: CustomerRow) -> tuple[Changed | EverySeat, ...]:
+        """Whose balances the last fact changed, and from when on."""
+        changed: list[Changed | EverySeat] = []
+        for credit_type, account in sorted(self._accounts.get(who.number, {}).items()):
+            for whose, since in account.changes():
+                if isinstance(whose, Holder):
+                    changed.append(Changed(scope=scope_of(customer_id, who, whose, credit_type), since=since))
+                    continue
+                contract = load_contract(self.book, who.number, whose.contract)
+                changed.append(
+                    EverySeat(
+                        contract_id=contract.contract_id,
+                        subscription_id=next(
+                            (row.subscription_id for row in contract.subscriptions if row.number == whose.subscription),
+                            None,
+                        ),
+                        credit_type=credit_type,
+                        since=since,
                     )
-                account.touched.clear()
+                )
         return tuple(changed)
 
     def _rebuild(self, who: CustomerRow, since: Instant, credit_type: str | None = None) -> None:

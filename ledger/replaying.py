@@ -17,6 +17,7 @@ class Replaying(Settling):
         again. Without such burns this costs nothing."""
         self._hands.clear()
         self._seats.clear()
+        self.touch_debts(since)
         group = self.group
         current = group.stretch
         if current.start < since and group.last < since:
@@ -55,7 +56,7 @@ class Replaying(Settling):
             self._save_stretch(burn.holder, row, stretch)
         else:
             portions = [(part.tail, -part.amount) for part in stretch.parts]
-            self._shift(stretch, base, portions)
+            self._shift(stretch, base, portions, since)
             self._save_stretch(burn.holder, row, stretch)
 
     def _cut_scope(self, key: bytes, since: Instant) -> None:
@@ -93,10 +94,12 @@ class Replaying(Settling):
         else's."""
         self._hands.clear()
         self._seats.clear()
+        self.touch_debts(min(holders.values()))
         earliest = None
         dirty: dict[bytes, Instant] = {}
         for holder, since in sorted(holders.items(), key=lambda item: item[1]):
             key = holder_key(self.customer, holder)
+            self.touch(key, since)
             row = self.book.load(SCOPE, self.scope_key(key))
             if row is None or row.stretch is None:
                 continue
@@ -105,7 +108,6 @@ class Replaying(Settling):
                 row.stretch.revision = -1
                 self._save_scope(key, row)
                 continue
-            self._touch(key, since)
             first = self._rework_one(key, holder, row, since, again)
             if first is not None:
                 earliest = first if earliest is None else min(earliest, first)
@@ -134,7 +136,7 @@ class Replaying(Settling):
         stretch = self.stretch_after(row, since - 1)
         while stretch is not None:
             group_stretch = self.group_at(stretch.group_start)
-            self._shift(stretch, group_stretch, [(part.tail, -part.amount) for part in stretch.parts])
+            self._shift(stretch, group_stretch, [(part.tail, -part.amount) for part in stretch.parts], since)
             touched.append(group_stretch.start)
             if stretch.start == group_stretch.start:
                 opened_by_debt.append(stretch.start)

@@ -134,6 +134,12 @@ class Book:
                 row = self._held[key] = self._read(kind, value)
             yield key, row
 
+    def keys(self, kind: Kind[Any], start: bytes, end: bytes) -> Iterator[bytes]:
+        """The keys of a kind with `start <= key < end`, in order, for who takes them before anything is saved."""
+        self._flush_kind(kind)
+        for key, _ in self.rows.scan(kind.table, start, end):
+            yield key
+
     def flush(self) -> None:
         for kind in self._saved:
             self._flush_kind(kind)

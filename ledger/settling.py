@@ -49,11 +49,11 @@ class Settling(Burning):
         row = self._scope(burn.holder)
         stretch = self.stretch_at(row, burn.time)
         assert stretch is not None
-        self._shift(stretch, group_stretch, changes)
+        self._shift(stretch, group_stretch, changes, burn.time)
         self._save_stretch(burn.holder, row, stretch)
         self._note_debt(burn.holder, holder_of(self.customer, burn.holder), stretch, group_stretch)
         touched[burn.holder] = min(touched.get(burn.holder, FOREVER), stretch.start)
-        self._touch(burn.holder, burn.time)
+        self.touch(burn.holder, burn.time)
 
     def _portions_of(self, burn: Burn, group_stretch: GroupStretch) -> dict[int, Amount]:
         holder = holder_of(self.customer, burn.holder)
@@ -95,9 +95,9 @@ class Settling(Burning):
         stretch = self.stretch_at(row, burn.time)
         assert stretch is not None
         shared = group_stretch.shared[i]
-        self._shift(stretch, group_stretch, [(i, portion)])
+        self._shift(stretch, group_stretch, [(i, portion)], burn.time)
         excess = shared.drawn - shared.left
-        self._shift(stretch, group_stretch, [(i, -portion)])
+        self._shift(stretch, group_stretch, [(i, -portion)], burn.time)
         return portion - excess
 
     def _pull(self, group_stretch: GroupStretch, i: int, touched: dict[bytes, Instant]) -> None:
@@ -216,11 +216,13 @@ class Settling(Burning):
         self, key: bytes, row: ScopeRow, stretch: Stretch, fresh: Stretch, group_stretch: GroupStretch
     ) -> None:
         parts = [(part.tail, part.amount) for part in stretch.parts]
-        self._shift(stretch, group_stretch, [(tail, -amount) for tail, amount in parts])
+        self._shift(stretch, group_stretch, [(tail, -amount) for tail, amount in parts], stretch.start)
+        if stretch.over != fresh.over:
+            self.owe_otherwise()
         stretch.own, stretch.over, stretch.frozen = fresh.own, fresh.over, fresh.frozen
-        self._shift(stretch, group_stretch, parts)
+        self._shift(stretch, group_stretch, parts, stretch.start)
         self._save_stretch(key, row, stretch)
-        self._touch(key, stretch.start)
+        self.touch(key, stretch.start)
 
     def _reopen_group(self, previous: GroupStretch, stretch: GroupStretch, dirty: dict[bytes, Instant]) -> bool:
         """A stretch of the group whose past changed: new openings for its grants, the same draws."""
@@ -240,6 +242,7 @@ class Settling(Burning):
             if old.left != new.left or old.granted != new.granted:
                 changed = True
                 old.left, old.granted = new.left, new.granted
+                self.touch_pool(old.contract, stretch.start)
                 if not old.left and not old.drawn and old.dry is None:
                     old.dry = new.dry
         if changed:
@@ -249,6 +252,7 @@ class Settling(Burning):
             existing = self.stretch_at(row, stretch.start)
             if existing is None or existing.start != stretch.start:
                 self._insert_stretch(key, row, opened)
+                self.touch(key, stretch.start)
                 dirty[key] = stretch.start
             elif existing.own != opened.own or existing.over != opened.over or existing.frozen != opened.frozen:
                 self._put_opening(key, row, existing, opened, stretch)

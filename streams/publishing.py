@@ -24,19 +24,11 @@ from ledger.answers import Balance, Charge, Counts, GrantBalance
 from ledger.facts import (
     AnyFact,
     BurnVoided,
-    ContractCreated,
     CreditBurn,
-    CreditsAdjusted,
-    CreditsGranted,
-    PeriodReset,
-    RecurringCreditAdded,
-    SeatChange,
-    SubscriptionAdded,
 )
-from ledger.identities import earliest_change
 from ledger.instants import FOREVER, ORIGIN, Instant, Span
-from ledger.outcome import Folded, Scope
-from ledger.rows import Book, Rows, after, instant_key, instant_of, text_of
+from ledger.outcome import EverySeat, Folded, Scope
+from ledger.rows import Book, Rows, instant_key, instant_of, text_of
 from streams.asking import Asked, nothing
 from streams.said import (
     AHEAD,
@@ -52,7 +44,6 @@ from streams.said import (
     passing_key,
     said_balance,
     said_key,
-    said_keys,
     scope_row,
     seats_key,
 )
@@ -78,7 +69,6 @@ class Marks:
 
     def __init__(self) -> None:
         self.held: dict[Scope, tuple[Instant, Instant]] = {}
-        self.pools: dict[tuple[str, str | None, str], Scope] = {}
 
     def hold(self, scope: Scope, mark: tuple[Instant, Instant]) -> None:
         if len(self.held) >= MOST_MARKS:
@@ -106,13 +96,10 @@ class _SeatsNote:
 
 @dataclass(slots=True)
 class _Agreed:
-    """What was agreed anew with a customer: about which scopes, seats (by contract and id), whole contracts (None: the
-    customer's pool) and subscriptions."""
+    """What was agreed anew with a customer: the scopes and subscriptions that it moved, and those of whom all seats are."""
 
     scopes: dict[Scope, _Note] = field(default_factory=dict)
-    seats: dict[tuple[str, str], _Note] = field(default_factory=dict)
-    pools: dict[str, _Note] = field(default_factory=dict)
-    contracts: dict[str | None, _Note] = field(default_factory=dict)
+    every: list[tuple[EverySeat, AnyFact]] = field(default_factory=list)
     subscriptions: dict[tuple[str, str], _SeatsNote] = field(default_factory=dict)
 
 
@@ -145,23 +132,24 @@ class Publisher:
 
     def note(self, fact: AnyFact, outcome: Folded) -> None:
         """A fact was folded."""
-        if isinstance(fact, CreditBurn):
-            for changed in outcome.changed:
+        burned = isinstance(fact, CreditBurn | BurnVoided)
+        agreed = None if burned else self._agreed.setdefault(fact.customer_id, _Agreed())
+        for changed in outcome.changed:
+            if isinstance(changed, EverySeat):
+                # Even a burn may name them, where debts are paid otherwise.
+                self._agreed.setdefault(fact.customer_id, _Agreed()).every.append((changed, fact))
+            elif agreed is None:
                 self._moved(changed.scope, changed.since, fact)
-            for _, _, _, kind in outcome.result["paid"]:
-                if kind != "seat":
-                    contract_id = _contract_of(fact, outcome) if kind == "contract" else None
-                    self._moved(self._pool(fact.customer_id, contract_id, fact.credit_type), fact.time, fact)
-        elif isinstance(fact, BurnVoided):
-            for changed in outcome.changed:
-                scope = changed.scope
-                self._moved(scope, changed.since, fact)
-                # Whoever paid for it has it back.
-                for contract_id in (scope.contract_id, None):
-                    pool = self._pool(scope.customer_id, contract_id, scope.credit_type)
-                    self._moved(pool, changed.since, fact)
-        else:
-            self._note_agreed(fact, outcome)
+            else:
+                _earlier(agreed.scopes, changed.scope, changed.since, fact)
+        for of in outcome.seats_changed:
+            assert agreed is not None
+            key = of.contract_id, of.subscription_id
+            note = agreed.subscriptions.get(key)
+            if note is None or of.since < note.since:
+                result = outcome.result.get(of.subscription_id, {})
+                added, removed = tuple(result.get("added", ())), tuple(result.get("removed", ()))
+                agreed.subscriptions[key] = _SeatsNote(of.since, fact, added, removed)
 
     def messages(self, clock: Instant, offsets: Mapping[str, int]) -> Iterator[Message | None]:
         """What is to be said, now that the clock of the partition stands at `clock`. None: others may run."""
@@ -179,12 +167,6 @@ class Publisher:
             at, due_at = self._mark(scope)
             if note.since < at:
                 _earlier(late, scope, note.since, note.cause)
-            if scope.seat_id is not None:
-                # Later burns of this seat may be paid by others now.
-                for pool_of in (scope.contract_id, None):
-                    pool = self._pool(scope.customer_id, pool_of, scope.credit_type)
-                    if note.since < self._mark(pool)[0]:
-                        _earlier(late, pool, note.since, note.cause)
             if due_at == FOREVER:
                 fresh.append((scope, note))
         for scope, note in late.items():
@@ -199,16 +181,6 @@ class Publisher:
 
     # --- notes ---
 
-    def _pool(self, customer_id: str, contract_id: str | None, credit_type: str) -> Scope:
-        key = customer_id, contract_id, credit_type
-        scope = self._marks.pools.get(key)
-        if scope is None:
-            if len(self._marks.pools) >= MOST_MARKS:
-                self._marks.pools.clear()
-            scope = Scope(customer_id=customer_id, contract_id=contract_id, credit_type=credit_type)
-            self._marks.pools[key] = scope
-        return scope
-
     def _moved(self, scope: Scope, since: Instant, fact: AnyFact) -> None:
         note = self._burned.get(scope)
         if note is None:
@@ -216,82 +188,14 @@ class Publisher:
         elif since < note.since:
             note.since, note.cause = since, fact
 
-    def _note_agreed(self, fact: AnyFact, outcome: Folded) -> None:
-        """What a fact other than a burn moved: where its outcome may not say it all, everything that it can reach."""
-        agreed = self._agreed.setdefault(fact.customer_id, _Agreed())
-        since = _reaches_back_to(fact)
-        for changed in outcome.changed:
-            _earlier(agreed.scopes, changed.scope, changed.since, fact)
-        match fact:
-            case SeatChange():
-                seat_ids = [id for one in outcome.result.values() for id in (*one["added"], *one["removed"])]
-                for contract_id in {one.contract_id for one in outcome.seats_changed}:
-                    _earlier(agreed.pools, contract_id, since, fact)
-                    for seat_id in seat_ids:
-                        _earlier(agreed.seats, (contract_id, seat_id), since, fact)
-            case CreditsGranted(grant=grant):
-                scope = Scope(
-                    customer_id=fact.customer_id, contract_id=grant.contract_id, seat_id=grant.seat_id,
-                    seat_group_key=grant.seat_group_key, credit_type=grant.credit_type,
-                )  # fmt: skip
-                _earlier(agreed.scopes, scope, since, fact)
-            case CreditBurn() | BurnVoided():
-                raise AssertionError("burns are noted by their scopes")
-            case _:
-                # Which seats it reaches, only the ledger knows.
-                _earlier(agreed.contracts, fact.contract_id, since, fact)
-        for of in outcome.seats_changed:
-            key = of.contract_id, of.subscription_id
-            note = agreed.subscriptions.get(key)
-            if note is None or of.since < note.since:
-                result = outcome.result.get(of.subscription_id, {})
-                added, removed = tuple(result.get("added", ())), tuple(result.get("removed", ()))
-                agreed.subscriptions[key] = _SeatsNote(of.since, fact, added, removed)
-
     def _reach(self, customer_id: str, agreed: _Agreed) -> dict[Scope, _Note]:
-        """Every scope that what was agreed may have moved."""
-        notes = dict(agreed.scopes)
-        for (contract_id, subscription_id), of in agreed.subscriptions.items():
-            said = self._book.load(SEATS, seats_key(customer_id, contract_id, subscription_id))
-            if said is not None and of.since <= said.at:
-                # A late edit may have changed what later ones did to other seats.
-                _earlier(agreed.contracts, contract_id, of.since, of.cause)
-        who = self._ask(customer_id, self._clock).who
-        for credit_type in who.credit_types:
-            for contract_id, note in agreed.pools.items():
-                _earlier(notes, self._pool(customer_id, contract_id, credit_type), note.since, note.cause)
-            for (contract_id, seat_id), note in agreed.seats.items():
-                for seat_group_key in who.seat_group_keys:
-                    scope = Scope(
-                        customer_id=customer_id, contract_id=contract_id, seat_id=seat_id,
-                        seat_group_key=seat_group_key, credit_type=credit_type,
-                    )  # fmt: skip
-                    _earlier(notes, scope, note.since, note.cause)
-        pools = [(scope.contract_id, note) for scope, note in notes.items() if scope.seat_id is None]
-        for brief in who.contracts:
-            for contract, note in (*pools, *list(agreed.contracts.items())):
-                if brief.carry and contract in (None, brief.contract_id):
-                    # What a pool is given pays the debts of those who may draw from it.
-                    _earlier(agreed.contracts, brief.contract_id, note.since, note.cause)
-        for contract, note in agreed.contracts.items():
-            for scope in self._scopes(customer_id, contract):
-                _earlier(notes, scope, note.since, note.cause)
+        """Every scope that what was agreed moved by now; what it moves later is said when it comes."""
+        notes = {scope: note for scope, note in agreed.scopes.items() if note.since <= self._clock}
+        for every, cause in agreed.every:
+            if every.since <= self._clock:
+                for scope in history.scopes(Book(self._rows), customer_id, every):
+                    _earlier(notes, scope, every.since, cause)
         return notes
-
-    def _scopes(self, customer_id: str, contract_id: str | None) -> list[Scope]:
-        """All scopes of a contract, or of the customer's pool: those that there are now, and those that were said."""
-        prefix = said_keys(customer_id, contract_id)
-        said = [
-            row.balance.scope.scope()
-            for _, row in self._book.scan(SAID, prefix, after(prefix))
-            if row.balance is not None
-        ]
-        if contract_id is None:
-            who = self._ask(customer_id, self._clock).who
-            held = [self._pool(customer_id, None, credit_type) for credit_type in who.credit_types]
-        else:
-            held = [balance.scope for balance in self._ask(customer_id, self._clock).balances(contract_id)]
-        return list(dict.fromkeys([*said, *held]))
 
     # --- balances ---
 
@@ -323,8 +227,7 @@ class Publisher:
         was, was_moved = said_balance(said.balance), said.moved
         said.burned = max(0, said.burned + _consumed(balance) - _consumed(was))
         said.balance = now
-        since = min(said.at, earliest_change(note.cause)[0]) if note.since == ORIGIN else note.since
-        occasion = self._occasion(scope.customer_id, scope.contract_id, since, _cause(note.cause), said.at)
+        occasion = self._occasion(scope.customer_id, scope.contract_id, note.since, _cause(note.cause), said.at)
         yield from balance_corrected(occasion, balance, said.moved, was, was_moved)
         self._save(scope, said)
         yield None
@@ -517,32 +420,6 @@ class Publisher:
             customer_id=customer_id, contract_id=contract_id, time=time, cause_type=cause[0], cause_id=cause[1],
             as_of={"event_time": instants.text(at), "offsets": dict(self._offsets)},
         )  # fmt: skip
-
-
-def _reaches_back_to(fact: AnyFact) -> Instant:
-    """The first instant that a fact may change. One that says something anew (an end, a void) may undo what was said
-    before it, from an instant on that only the ledger knows."""
-    match fact:
-        case ContractCreated():
-            return fact.starting_at
-        case (
-            SeatChange()
-            | CreditsGranted()
-            | CreditsAdjusted()
-            | PeriodReset()
-            | SubscriptionAdded()
-            | RecurringCreditAdded()
-        ):
-            return earliest_change(fact)[0]
-        case _:
-            return ORIGIN
-
-
-def _contract_of(fact: CreditBurn, outcome: Folded) -> str | None:
-    """The contract that a burn names, or that was looked up for it."""
-    if fact.contract_id is not None:
-        return fact.contract_id
-    return next(one.scope.contract_id for one in outcome.changed if one.scope.seat_id == fact.seat_id)
 
 
 def _consumed(balance: Balance) -> int:

@@ -112,13 +112,9 @@ def said_balance(row: BalanceRow) -> Balance:
 
 
 def said_key(scope: Scope) -> bytes:
-    return said_keys(scope.customer_id, scope.contract_id) + b"".join(
-        map(text_key, (scope.credit_type, scope.seat_group_key, "" if scope.seat_id is None else f"/{scope.seat_id}"))
-    )
-
-
-def said_keys(customer_id: str, contract_id: str | None) -> bytes:
-    return b"Ps" + text_key(customer_id) + text_key("" if contract_id is None else f"/{contract_id}")
+    contract = "" if scope.contract_id is None else f"/{scope.contract_id}"
+    seat = "" if scope.seat_id is None else f"/{scope.seat_id}"
+    return b"Ps" + b"".join(map(text_key, (scope.customer_id, contract, scope.credit_type, scope.seat_group_key, seat)))
 
 
 def due_key(at: Instant, scope: Scope) -> bytes:
