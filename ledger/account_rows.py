@@ -62,6 +62,8 @@ class AccountRows:
         self._touched: dict[bytes, Instant] = {}
         self._touched_seats: dict[tuple[int, int], Instant] = {}
         self._touched_debts: Instant = FOREVER
+        #: What shared grants paid more or less than before, by the instant from which on.
+        self._touched_shared: dict[tuple[str, Instant], Amount] = {}
         #: While burns are played again: the newest that was; those after it are not there yet.
         self._reached: tuple[Instant, str] | None = None
         #: The scopes of the pools at hand, by contract (0: the customer's).
@@ -179,6 +181,11 @@ class AccountRows:
     def touch_pool(self, contract: int, since: Instant) -> None:
         """The balance of a contract's pool is another, or of the customer's (0)."""
         self.touch(number_key(contract) + b"\0", since)
+
+    def touch_shared(self, name: str, since: Instant, paid: Amount) -> None:
+        """A shared grant pays more or less than before, unless that is taken back."""
+        place = name, since
+        self._touched_shared[place] = self._touched_shared.get(place, 0) + paid
 
     def touch_seats(self, contract: int, subscription: int, since: Instant) -> None:
         """The balances of all seats of a subscription are others, or (0) of the contract."""

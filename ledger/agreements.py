@@ -5,6 +5,8 @@ Each checks what it breaks before a row changes; then the burns from the first c
 
 from typing import Any
 
+import msgspec
+
 from ledger import grants, seats
 from ledger.contracts import (
     ContractBrief,
@@ -255,6 +257,8 @@ class Agreements(WaitingRoom):
         who.group_key(subscription.seat_group_key)
         contract.subscriptions.append(row)
         seats.begin(self.book, who.number, row)
+        # The initial seats have rows of their own now; a contract's row is read for every question.
+        row.given = msgspec.structs.replace(subscription, seat_ids=())
 
     def _add_subscription(
         self, who: CustomerRow, contract: ContractRow, subscription: Subscription, fact: AnyFact

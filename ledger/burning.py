@@ -118,7 +118,7 @@ class Burning(Openings):
             if delta:
                 if part.tail < len(shared):
                     shared[part.tail].drawn += delta
-                    self.touch_pool(shared[part.tail].contract, since)
+                    self.touch_shared(shared[part.tail].name, since, delta)
                     paid.append((shared[part.tail].name, delta))
                 else:
                     over += delta
@@ -126,7 +126,7 @@ class Burning(Openings):
             if amount:
                 if index < len(shared):
                     shared[index].drawn -= amount
-                    self.touch_pool(shared[index].contract, since)
+                    self.touch_shared(shared[index].name, since, -amount)
                     paid.append((shared[index].name, -amount))
                 else:
                     over -= amount

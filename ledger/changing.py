@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import NamedTuple
 
-from ledger.grants import GRANT, Holder, holder_key, holder_of
+from ledger.grants import GRANT, Holder, holder_key, holder_of, parts_of
 from ledger.instants import FOREVER, Instant
 from ledger.replaying import Replaying
 from ledger.rows import after, number_key
@@ -25,6 +25,10 @@ class Changing(Replaying):
     def changes(self) -> list[tuple[Holder | Seats, Instant]]:
         """Whose balances became others since this was asked last, and from when on: pools, then seats by key, then all the
         seats that need no naming one by one."""
+        for (name, since), paid in self._touched_shared.items():
+            if paid:
+                self.touch_pool(parts_of(name)[1], since)
+        self._touched_shared.clear()
         if not self._touched and not self._touched_seats:
             self._touched_debts = FOREVER
             return []

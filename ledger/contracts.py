@@ -46,7 +46,8 @@ class RecurringUpdate(Row):
 
 
 class SubscriptionRow(Row):
-    """`number` is its number within the customer, and part of the keys of its seats."""
+    """`number` is its number within the customer, and part of the keys of its seats. `given` without its initial seats, which
+    have rows of their own."""
 
     number: int
     given: Subscription

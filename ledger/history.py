@@ -198,15 +198,18 @@ def scope_standing(account: Account, holder: Holder, at: Instant) -> tuple[Stand
     """What a seat has of its own at an instant, and its overage: burns before it counted, all but the burns of it done."""
     row = account.book.load(SCOPE, account.scope_key(holder_key(account.customer, holder)))
     stretch = None if row is None else account.stretch_at(row, at)
-    if row is None or stretch is None:
-        standing = account.closing(holder, None)
-        _, credits = account.play_scope(holder, standing, ORIGIN, at)
-        return standing, credits
-    following = account.stretch_after(row, stretch.start)
-    if following is not None or at <= account.group.last:
-        stretch = _as_of(account, holder, row, stretch, at)
+    if row is not None and stretch is not None:
+        following = account.stretch_after(row, stretch.start)
+        if following is not None or at <= account.group.last:
+            stretch = _as_of(account, holder, row, stretch, at)
     standing = account.closing(holder, stretch)
-    _, credits = account.play_scope(holder, standing, stretch.start, at)
+    bottom = standing.at
+    if standing.carry:
+        _, credits = account.play_scope(holder, standing, bottom, at)
+        return standing, credits
+    # No debt is paid, so that whatever ended by now may be left out.
+    credits = account.seat_credits(holder, at, at)
+    standing.play(credits, account.resets(bottom, at, [holder.contract]), at)
     return standing, credits
 
 
@@ -242,8 +245,9 @@ def group_standing(account: Account, at: Instant) -> tuple[Standing, list[Credit
     if at <= account.group.last:
         stretch = _group_as_of(account, stretch, at)
     standing = account.group_closing(stretch)
-    account.play_group(standing, stretch.start, at)
-    return standing, account.pool_credits(at, at)
+    credits = account.pool_credits(at, at)
+    standing.play(credits, account.resets(stretch.start, at, (0, *account.briefs)), at)
+    return standing, credits
 
 
 def _group_as_of(account: Account, stretch: GroupStretch, at: Instant) -> GroupStretch:

@@ -5,6 +5,7 @@ An `Instant` is a whole number of microseconds since 1970-01-01T00:00:00Z. `FORE
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from re import compile
 from typing import Literal, TypeAlias
 
@@ -128,10 +129,16 @@ def span(text: str) -> Span:
 
 
 def _month_number(at: Instant) -> int:
-    day = _EPOCH + timedelta(seconds=at // SECOND)
-    return day.year * 12 + day.month - 1
+    return _month_of(at // DAY)
 
 
+@lru_cache(maxsize=16_384)
+def _month_of(day: int) -> int:
+    date = _EPOCH + timedelta(days=day)
+    return date.year * 12 + date.month - 1
+
+
+@lru_cache(maxsize=65_536)
 def _add_months(anchor: Instant, months: int) -> Instant:
     seconds, micros = divmod(anchor, SECOND)
     base = _EPOCH + timedelta(seconds=seconds)

@@ -9,21 +9,29 @@ __all__ = ["Counting", "MemoryRows"]
 
 
 class Counting(MemoryRows):
-    """Counts the rows that are read and written, so that a test can say what a question costs."""
+    """Counts the rows that are read and written, and their bytes, so that a test can say what a question costs."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.count = 0
+        self.forget()
+
+    def forget(self) -> None:
+        self.count = self.size = 0
 
     def get(self, table: Table, key: bytes) -> bytes | None:
-        self.count += 1
-        return super().get(table, key)
+        value = super().get(table, key)
+        self._count(value)
+        return value
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
-        self.count += 1
+        self._count(value)
         super().put(table, key, value)
 
     def scan(self, table: Table, start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        for row in super().scan(table, start, end, reverse):
-            self.count += 1
-            yield row
+        for key, value in super().scan(table, start, end, reverse):
+            self._count(value)
+            yield key, value
+
+    def _count(self, value: bytes | None) -> None:
+        self.count += 1
+        self.size += len(value or b"")

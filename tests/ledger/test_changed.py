@@ -203,6 +203,18 @@ def test_a_debt_reaches_whoever_is_given_next() -> None:
     assert last(story + "take back burn-003") == ["pool 01-02", "bo 01-02"]
 
 
+def test_a_late_debt_is_paid_where_others_burned_since() -> None:
+    """What February's grant paid of ana's debt, bo's burn cannot have: the rest of it is now in debt as well."""
+    story = """
+        contract c carry from 2026-01-01
+        grant ours 10 from 02-01
+        burn 1 by bo at 02-02
+        burn 5 by ana at 01-02
+    """
+    assert last(story) == ["pool 02-01", "ana 01-02"]
+    assert last(story + "burn 5 by cy at 01-03") == ["pool 02-01", "bo 02-02", "cy 01-03"]
+
+
 def test_a_burn_taken_back_names_who_is_given_back() -> None:
     story = """
         grant ours 10 from 01-01
@@ -246,7 +258,7 @@ def test_a_change_for_many_seats_reads_and_writes_few_rows() -> None:
         ledger = Ledger(rows, **BOUNDS)
         played = play(story, ledger)
         ledger.flush()
-        rows.count = 0
+        rows.forget()
         play_on(played, "change monthly amount 20 at 01-05")
         ledger.flush()
         costs.append(rows.count)
