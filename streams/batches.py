@@ -20,6 +20,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, EventT, Message
 from mode import Service
 
+from streams import header_names
 from streams.fold import Record
 from streams.intake import Chunk, Fetched, Intake, Source
 from wire.topics import INPUTS, Topics
@@ -28,6 +29,8 @@ from wire.topics import INPUTS, Topics
 FETCH_S = 0.25
 #: The same while records wait for news of another input.
 UNSURE_S = 0.02
+
+header_names.install()
 
 
 class ChunkSchema(Schema[Any, Any]):
@@ -129,6 +132,7 @@ class ChunkConsumer(driver.Consumer):
 
     @Service.task
     async def _fetch_always(self) -> None:
+        failed: int | None = None  # the epoch in which the last fetch failed
         while not self.should_stop:
             wanted = self.intake.wanted() if self.flow_active else set()
             if not wanted:
@@ -137,10 +141,15 @@ class ChunkConsumer(driver.Consumer):
             async with self._fetching:
                 epoch = self.intake.epoch
                 try:
+                    if failed == epoch:
+                        # What a fetch had read before it failed came to nobody, but the reader is past it.
+                        await self._thread.seek_wait(self._places(self.intake.positions()))
+                    failed = None
                     fetched = await self._thread.fetch(self.topics, wanted, self.intake.sources(), self.intake.unsure())
                 except ConsumerStoppedError:
                     return
-                except (KafkaError, AssertionError) as error:
+                except (KafkaError, AssertionError, TimeoutError) as error:
+                    failed = epoch
                     # Partitions may be taken from us between two lines; the rebalance opens the intake anew.
                     if epoch == self.intake.epoch:
                         self.log.warning("fetch failed, trying again: %r", error)
@@ -209,6 +218,9 @@ class ChunkConsumer(driver.Consumer):
             }
             self.intake.open(opened)
             return opened
+
+    def _places(self, offsets: Mapping[Source, int]) -> dict[TP, int]:
+        return {TP(self.topics.name(kind), partition): offset for (kind, partition), offset in offsets.items()}
 
     async def rejoin(self) -> None:
         """Asks the group for a new assignment."""

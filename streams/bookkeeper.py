@@ -45,7 +45,7 @@ class KeptRow(Row):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: list[tuple[str, bytes | None]]
 
 
 CLOCK = Kind("state", b"P", ClockRow)

@@ -7,7 +7,8 @@ import msgspec
 
 from tables.overlay import Overlay
 
-Headers = Sequence[tuple[str, bytes]]
+#: A header may be there without a value.
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

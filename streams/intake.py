@@ -94,6 +94,14 @@ class Intake:
         """All inputs of the open partitions."""
         return {(kind, partition) for partition, inputs in self._partitions.items() for kind in inputs}
 
+    def positions(self) -> dict[Source, int]:
+        """The next offset to be fetched of each input."""
+        return {
+            (kind, partition): source.position
+            for partition, inputs in self._partitions.items()
+            for kind, source in inputs.items()
+        }
+
     def wanted(self) -> set[Source]:
         """Whose records there is room for."""
         return {
@@ -181,6 +189,13 @@ class Intake:
         return Chunk(partition, records, {kind: cut for kind, cut in cuts.items() if cut.start < cut.stop}, self.epoch)
 
 
+def _size(record: Record) -> int:
+    size = len(record.value or b"") + len(record.key or b"")
+    for name, value in record.headers:
+        size += len(name) + len(value or b"")
+    return size
+
+
 class _Input:
     """What waits of one input of one partition."""
 
@@ -204,7 +219,7 @@ class _Input:
         if records[0].offset < self.position:
             # The reader was set back behind our start: what lies before it is folded already.
             records = [record for record in records if record.offset >= self.position]
-        size = sum(len(record.value or b"") for record in records)
+        size = sum(map(_size, records))
         self.records.extend(records)
         self.bytes += size
         self._arrivals.append((fetch, len(records), size))

@@ -21,7 +21,7 @@ from wire.writing import write
 
 __all__ = ["MESSAGE_BYTES", "Headers", "Unreadable", "read", "write"]
 
-#: The most that a message's value may hold.
+#: The most that a message may hold: its key, its value and its headers.
 MESSAGE_BYTES = 1 << 20
 
 #: As Kafka's clients hand them over: pairs, or a mapping.
@@ -38,6 +38,10 @@ class Unreadable(Value, frozen=True, kw_only=True):
 
 def read(topic: Topic, key: bytes | None, value: bytes | None, headers: Headers | None = None) -> AnyFact | Unreadable:
     """The fact that a message of this topic says. The body's `customer_id` counts, whatever the key is."""
+    size = len(value or b"") + len(key or b"") + (_size(headers) if headers else 0)
+    if size > MESSAGE_BYTES:
+        said = f"the message has {size:,} bytes; send at most {MESSAGE_BYTES:,}, in several facts if need be"
+        return Unreadable(refusal=Refusal(code="too_large", message=said, law="L19"))
     if topic == "credit-burn" and value is not None and not (headers and _has_event(headers)):
         burn = quick_burn(value)
         if burn is not None:
@@ -46,9 +50,6 @@ def read(topic: Topic, key: bytes | None, value: bytes | None, headers: Headers 
 
 
 def _explain(topic: Topic, value: bytes | None, headers: Mapping[str, bytes]) -> AnyFact | Unreadable:
-    if value is not None and len(value) > MESSAGE_BYTES:
-        said = f"the message has {len(value):,} bytes; send at most {MESSAGE_BYTES:,}, in several facts if need be"
-        return Unreadable(refusal=Refusal(code="too_large", message=said, law="L19"))
     try:
         body = unwrap(value, headers)
     except Unfit as unfit:
@@ -87,6 +88,11 @@ def _text(value: object, most: int) -> str | None:
 def _has_event(headers: Headers) -> bool:
     names = headers if isinstance(headers, Mapping) else (name for name, _ in headers)
     return any(name.startswith("ce_") or name == "content-type" for name in names)
+
+
+def _size(headers: Headers) -> int:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return sum(len(name) + len(value or b"") for name, value in pairs)
 
 
 def _named(headers: Headers | None) -> Mapping[str, bytes]:

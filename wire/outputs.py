@@ -23,7 +23,7 @@ ITEMS_MOST: Final = 1_000
 #: Our own topics take messages of 4 MiB (`wire.topics`); a batch of records has a frame around it.
 LETTER_BYTES: Final = (4 << 20) - 4_096
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class Message(NamedTuple):
@@ -176,7 +176,7 @@ class Source(NamedTuple):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 def dead_letter(source: Source, refusal: Refusal, fact_id: str | None, most: int = LETTER_BYTES) -> list[Message]:

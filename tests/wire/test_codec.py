@@ -304,6 +304,10 @@ def test_a_message_above_one_megabyte_is_too_large() -> None:
 
     assert isinstance(read("credit-burn", None, sized(MESSAGE_BYTES)), CreditBurn)
     assert refused(sized(MESSAGE_BYTES + 1)) == ("too_large", None)
+    small = sized(200)
+    for key, headers in ((b"k" * MESSAGE_BYTES, []), (b"k", [("h", b"h" * MESSAGE_BYTES)]), (b"k", [("h", None)])):
+        found = read("credit-burn", key, small, headers)
+        assert (isinstance(found, Unreadable) and found.refusal.code) == (headers != [("h", None)] and "too_large")
 
 
 def test_of_a_field_that_comes_twice_the_last_counts() -> None:

@@ -248,7 +248,7 @@ def test_an_original_that_fits_no_message_comes_in_parts_that_make_it_whole() ->
 
 
 def size(message: Message) -> int:
-    headers = sum(len(name.encode()) + len(value) + 16 for name, value in message.headers)
+    headers = sum(len(name.encode()) + len(value or b"") + 16 for name, value in message.headers)
     return len(message.key or b"") + len(message.value or b"") + headers
 
 
