@@ -17,7 +17,7 @@ import orjson
 from streams.fold import Fold, Output
 from streams.intake import Chunk, Intake
 from streams.transactions import CHANGELOGS, Lost, Writer
-from tables.overlay import Overlay, Table
+from tables.overlay import Changes, Overlay, Table
 from tables.restoring import restore
 from tables.shard import Shard, Shards
 from tables.store import CURSOR
@@ -159,11 +159,22 @@ class Hands:
             # Folding these records again would end here again, and skipping them would make every later balance wrong.
             self._stop(hand, chunk, error)
         else:
+            self._keep(hand, chunk, changes, positions, cursor)
+
+    def _keep(
+        self, hand: Hand, chunk: Chunk, changes: Changes, positions: Mapping[Table, int], cursor: dict[str, int]
+    ) -> None:
+        """Writes down what Kafka has committed, and takes the next."""
+        try:
             hand.shard.commit(changes, positions, int(time.time() * 1000))
-            hand.cursor = cursor
-            for tell in self.on_committed:
-                tell(chunk.partition, cursor)
-            self._intake.free(chunk)
+        except Exception as error:
+            # A full disk, say. Nothing is lost: the changelog has it, and whoever takes the partition next reads it.
+            self._stop(hand, chunk, error)
+            return
+        hand.cursor = cursor
+        for tell in self.on_committed:
+            tell(chunk.partition, cursor)
+        self._intake.free(chunk)
 
     async def _outputs(self, chunk: Chunk, rows: Overlay) -> list[Output]:
         outputs: list[Output] = []

@@ -19,7 +19,7 @@ from rich.text import Text
 from ledger import amounts, instants
 from ledger.answers import Balance, Charge, Counts, Entry, GrantBalance
 from ledger.facts import CREDITS, AnyFact, topic
-from ledger.instants import DAY, FOREVER, HOUR, MINUTE, ORIGIN, Instant
+from ledger.instants import DAY, HOUR, MINUTE, ORIGIN, Instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refused, Repeated, Scope, Waiting
 from streams.stories import Bad, Note, Question, Step, Told, steps
@@ -181,7 +181,7 @@ def _balances(balances: list[Balance]) -> Table | Text:
 
 
 def _grant(grant: GrantBalance) -> str:
-    until = "" if grant.expires_at >= FOREVER else f" until {_when(grant.expires_at)}"
+    until = "" if answers.instant(grant.expires_at) is None else f" until {_when(grant.expires_at)}"
     return (
         f"{_slice(grant.grant_id, grant.slice)}: {amounts.text(grant.balance)} of {amounts.text(grant.granted)}{until}"
     )

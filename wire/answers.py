@@ -9,7 +9,7 @@ from typing import Any
 from ledger import amounts, instants
 from ledger.answers import Balance, Charge, Counts, Entry, GrantBalance, Window
 from ledger.facts import SEAT_ID
-from ledger.instants import FOREVER, Instant
+from ledger.instants import Instant
 from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
 
 Plain = dict[str, Any]
@@ -51,7 +51,7 @@ def grant(of: GrantBalance) -> Plain:
         "amount": amounts.text(of.amount),
         "priority": of.priority,
         "effective_at": instants.text(of.effective_at),
-        "expires_at": _end(of.expires_at),
+        "expires_at": instant(of.expires_at),
     }
 
 
@@ -96,7 +96,7 @@ def charge(of: Charge) -> Plain:
         "kind": of.kind,
         "seats": of.seats,
         "fraction": _fraction(of.covered, of.period),
-        "period": {"from": instants.text(of.period_from), "to": instants.text(of.period_to)},
+        "period": {"from": instant(of.period_from), "to": instant(of.period_to)},
     }
     if of.unit_price is not None:
         price = of.unit_price
@@ -136,13 +136,17 @@ def refusal(of: Refusal) -> Plain:
     return held | {name: value for name, value in (("field", of.field), ("details", of.details)) if value is not None}
 
 
+def instant(at: Instant) -> str | None:
+    """An end that never comes, or a grid point outside the years that RFC 3339 can write, is null."""
+    try:
+        return instants.text(at)
+    except OverflowError:
+        return None
+
+
 def _repeated(first: Outcome) -> str:
     # A refusal stays one, however often it is asked for again (L4).
     return "refused" if isinstance(first, Refused) else "repeated"
-
-
-def _end(at: Instant) -> str | None:
-    return None if at >= FOREVER else instants.text(at)
 
 
 def _fraction(covered: int, period: int) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
@@ -70,7 +71,7 @@ def snapshots(outputs: Sequence[Output]) -> list[dict[str, Any]]:
 
 def letters(outputs: Sequence[Output]) -> list[tuple[str, bytes | None]]:
     return [
-        (dict(output.headers)["seatstream.code"].decode(), output.value)
+        (str(dict(output.headers)["seatstream.code"], "utf-8"), output.value)  # type: ignore[arg-type]
         for output in outputs
         if output.kind == "dead-letter"
     ]
@@ -255,6 +256,36 @@ def test_what_waited_in_vain_leaves_as_it_came_from_where_it_came() -> None:
     assert headers["seatstream.timestamp"] == b"2026-03-16T12:00:00Z"
 
 
+def test_a_header_without_a_value_may_wait() -> None:
+    desk = Desk()
+    value = b'{"id": "b", "customer_id": "acme", "contract_id": "never", "amount": "1", "time": "2026-03-16T12:00:00Z"}'
+    record = msgspec.structs.replace(desk.record("credit-burn", value), headers=[("traced", None), ("h", b"1")])
+    assert desk.fold(record) == []
+    desk.restart()
+
+    desk.now += HOUR
+    (letter,) = desk.fold(desk.record("control", b'{"type": "tick"}'))
+
+    assert letter.headers[:2] == (("traced", None), ("h", b"1"))
+
+
+def test_what_lasts_beyond_the_year_9999_stops_nobody() -> None:
+    desk = Desk()
+    subscription = {
+        "subscription_id": "team", "mode": "seats", "seat_ids": ["ana"], "included_seats": 0,
+        "unit_price": {"amount": "10", "currency": "EUR"}, "billing_period": {"every": "P9999Y"},
+    }  # fmt: skip
+    credit = {
+        "recurring_credit_id": "own", "subscription_id": "team", "allocation": "individual", "amount": "5",
+        "every": "P999999W", "duration_periods": 1_000,
+    }  # fmt: skip
+
+    _, charged, _, seat = contract(desk, subscriptions=[subscription], recurring_credits=[credit])
+
+    assert charged["period"] == {"from": "2026-03-01T00:00:00Z", "to": None}
+    assert seat["grants"][0]["expires_at"] is None
+
+
 def test_a_fact_in_a_partition_that_its_customer_does_not_belong_to_is_not_folded() -> None:
     settings = read({"SEATSTREAM_PARTITIONS": "8"})
     keeper = Bookkeeper(settings, settings.topics)
@@ -267,7 +298,7 @@ def test_a_fact_in_a_partition_that_its_customer_does_not_belong_to_is_not_folde
 
     assert letter is not None
     assert letters([letter]) == [("unknown_value", value)]
-    assert f"belongs to partition {right}".encode() in dict(letter.headers)["seatstream.message"]
+    assert f"belongs to partition {right}".encode() in (dict(letter.headers)["seatstream.message"] or b"")
     assert Ledger(rows).customers() == []
 
 

@@ -149,3 +149,20 @@ async def test_settling_waits_for_what_is_in_hand(scene: Scene) -> None:
     assert len(scene.writer.sent) == 1
     assert scene.shard.get("state", b"k") == b"v"
     assert scene.hands.cursors() == {}
+
+
+async def test_a_disk_that_takes_no_more_stops_the_partition_loudly(
+    scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Shard, "commit", full)
+    with caplog.at_level(logging.ERROR):
+        await scene.take(b"a", start=0)
+
+    # Kafka has it, and whoever opens the partition next reads it there.
+    assert len(scene.writer.sent) == 1
+    assert scene.hands.stopped() == {0: "OSError: No space left on device"}
+    assert "partition 0 stands still" in caplog.text
+    assert scene.intake.sources() == set()
