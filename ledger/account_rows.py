@@ -160,6 +160,15 @@ class AccountRows:
             return closed
         return None
 
+    def _closed_since(self, since: Instant) -> list[GroupStretch]:
+        """The closed stretches of the group that hold an instant or come later."""
+        if self.group.stretch.start < since:
+            return []
+        base = self._group_before(since)
+        prefix = b"Y" + self._prefix
+        low = prefix + instant_key(ORIGIN if base is None else base.start)
+        return [closed for _, closed in self.book.scan(CLOSED_GROUP, low, after(prefix))]
+
     def _insert_stretch(self, key: bytes, row: ScopeRow, stretch: Stretch) -> None:
         if row.stretch is None:
             row.stretch = stretch

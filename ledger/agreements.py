@@ -589,14 +589,9 @@ class Agreements(WaitingRoom):
                 # What a seat earned decides what those earn that it was carried on to.
                 for each in self._heirs_of(who, holder):
                     holders[each] = min(holders.get(each, FOREVER), touched.since)
-            if brief.carries and brief.carry:
-                # Whoever was handed a debt pays it wherever debts are paid, from the move on.
-                for holder in holders:
-                    account.owe(holder)
-                shared += holders.values()
             if shared:
-                account.rebuild(min([*shared, *holders.values()]))
-            if holders:
+                account.rebuild(min([*shared, *holders.values()]), holders)
+            elif holders:
                 account.rework(holders)
 
     def _contract_of_edit(self, who: CustomerRow, fact: SeatChange) -> ContractRow:

@@ -13,12 +13,12 @@ burns arrive.
 
 Only when a late burn makes a shared grant run dry earlier (or a burn taken back, later) do burns move to another part: the
 last takers before that point, found by an index of burns in the order of time, and no other (`_settle`). What this changes
-in later stretches ripples forward through their openings. Where the past of the grants themselves changes, the burns from
-that instant on are played again (`rebuild`, `rework`).
+in later stretches ripples forward through their openings. Where the past of the grants themselves changes, or what changed
+reaches a carried move or a debt that was paid, the burns from that instant on are played again (`rebuild`, `rework`).
 
-Each layer has a file: the rows (`stretches`, `account_rows`), what a stretch opens with (`openings`), how a burn enters it
-(`burning`), what a burn in the past changes (`settling`), what a changed grant changes (`replaying`), what of all that is
-said (`changing`), and here the whole.
+Each layer has a file: the rows (`stretches`, `account_rows`), what a stretch opens with (`openings`), how the group moves on
+(`debts`), how a burn enters its stretch (`burning`), what a burn in the past changes there (`settling`), what that changes
+later (`replaying`), what of all that is said (`changing`), and here the whole.
 """
 
 from ledger.account_rows import ERA, ERA_BIAS, Burn, Seat, encode_amount
@@ -197,18 +197,14 @@ class Account(Changing):
         rows.delete("trail", self._burn_key(row.number, burn.time, burn.id))
         rows.delete("trail", self._index_key(burn.time, burn.id))
         self.touch(burn.holder, burn.time)
-        if stretch.parts:
-            self._save_stretch(burn.holder, row, stretch)
-        start = stretch.start
-        self._ripple(group_stretch, {burn.holder: start})
-        if not stretch.parts:
-            self._forget_stretch(burn.holder, holder, row, stretch)
+        self._save_stretch(burn.holder, row, stretch)
+        self._ripple(group_stretch, {burn.holder: stretch.start})
+        emptied = self.stretch_at(row, burn.time)
+        if emptied is not None and not emptied.parts and not self.opened_owing(burn.holder, emptied):
+            self._forget_stretch(burn.holder, row, emptied)
 
-    def _forget_stretch(self, key: bytes, holder: Holder, row: ScopeRow, stretch: Stretch) -> None:
-        """A stretch without burns says nothing that its predecessor does not; a debtor's opening may."""
-        if self.is_debtor(key, holder):
-            self._save_stretch(key, row, stretch)
-            return
+    def _forget_stretch(self, key: bytes, row: ScopeRow, stretch: Stretch) -> None:
+        """A stretch without burns says nothing that its predecessor does not; one in which a debt was paid may."""
         if stretch is row.stretch:
             row.stretch = self.stretch_before(row, stretch.start)
             if row.stretch is not None:

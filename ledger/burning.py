@@ -1,30 +1,15 @@
-"""How a burn enters its stretch: parts, draws on the shared grants, and the debts that are paid where the group moves on."""
-
-from collections.abc import Callable, Iterable
+"""How a burn enters its stretch: parts, and draws on the shared grants."""
 
 from ledger.account_rows import Burn
 from ledger.amounts import Amount
-from ledger.grants import Credit, Holder, Left, holder_key, holder_of
+from ledger.debts import Debts
+from ledger.grants import Holder
 from ledger.instants import Instant
-from ledger.openings import Openings
 from ledger.outcome import LawBroken
-from ledger.rows import after, text_key
-from ledger.standing import Emit, Standing, silent
-from ledger.stretches import (
-    CLOSED_GROUP,
-    CLOSED_SCOPE,
-    DEBTOR,
-    DebtorRow,
-    GroupStretch,
-    ScopeRow,
-    Shared,
-    Stretch,
-    add,
-    draws,
-)
+from ledger.stretches import GroupStretch, ScopeRow, Stretch, add, draws
 
 
-class Burning(Openings):
+class Burning(Debts):
     """An account into whose stretches burns are put."""
 
     def _apply(
@@ -48,7 +33,8 @@ class Burning(Openings):
             revision = self.briefs[holder.contract].revision
             if stretch.revision != revision:
                 # What was agreed changed since; it may end earlier, also where it was closed before anybody looked.
-                credits = self.seat_credits(holder, stretch.start, stretch.start)
+                begun = self.closing(holder, stretch)
+                credits = self.seat_credits(holder, stretch.start, stretch.start, begun=begun)
                 stretch.until = self.scope_until(holder, stretch.start, credits)
                 stretch.revision = revision
                 self._save_stretch(key, row, stretch)
@@ -137,163 +123,3 @@ class Burning(Openings):
         if sum(amount for _, amount in paid) != sum(amount for _, amount in changes):
             raise LawBroken("L14", f"{changes} were asked for, {paid} accounted for")
         return paid
-
-    # --- the group moves on ---
-
-    def advance_group(self, at: Instant) -> None:
-        """Opens the group's stretch that holds `at`, and pays carried debts on the way."""
-        # Debts may be paid at every boundary, also such as come to light later; without debts all but the last can wait
-        # until somebody asks for them.
-        stepwise = any(brief.carry for brief in self.customer.contracts)
-        while True:
-            current = self.group.stretch
-            if at < current.until:
-                return
-            standing = self.group_closing(current)
-            to = current.until if stepwise else at
-            opened = self.play_group(standing, current.start, to)
-            if opened.start == current.start:
-                # Nothing happened at what was only a lower bound.
-                current.until = opened.until
-                self._save_group()
-                continue
-            self.book.save(CLOSED_GROUP, self._closed_group_key(current.start), current)
-            self.group.stretch = opened
-            self._save_group()
-            if stepwise:
-                self._pay_debts(opened)
-
-    def _group_for(self, at: Instant) -> GroupStretch:
-        """The group's stretch that holds an instant, opened if need be."""
-        if at >= self.group.stretch.until:
-            self.advance_group(at)
-        stretch = self.group_at(at)
-        if at < stretch.until:
-            return stretch
-        opened = self.play_group(self.group_closing(stretch), stretch.start, at)
-        if opened.start == stretch.start:
-            stretch.until = opened.until
-            self._save_group_stretch(stretch)
-            return stretch
-        self.book.save(CLOSED_GROUP, self._closed_group_key(opened.start), opened)
-        return opened
-
-    # --- carried debts (L7) ---
-
-    def _debtor_prefix(self) -> bytes:
-        return b"D" + self._prefix
-
-    def _note_debt(self, key: bytes, holder: Holder, stretch: Stretch, group_stretch: GroupStretch) -> None:
-        if self.briefs[holder.contract].carry and stretch.parts and stretch.parts[-1].tail >= len(group_stretch.shared):
-            debtor = self._debtor_key(holder)
-            if self.book.load(DEBTOR, debtor) is None:
-                self.book.save(DEBTOR, debtor, DebtorRow(key))
-
-    def owe(self, holder: Holder) -> None:
-        """A scope may be handed a debt: from now on it is looked at where debts are paid."""
-        key, debtor = holder_key(self.customer, holder), self._debtor_key(holder)
-        if self.book.load(DEBTOR, debtor) is None:
-            self.book.save(DEBTOR, debtor, DebtorRow(key))
-
-    def touch_burn(self, key: bytes, time: Instant, pools: Iterable[int]) -> None:
-        """A scope burned more than there was, and of these pools."""
-        self.touch(key, time)
-        for contract in pools:
-            self.touch_pool(contract, time)
-        self.owe_otherwise()
-
-    def owe_otherwise(self) -> None:
-        """The overage of a scope is another: where it is a debt, others pay otherwise from the next boundary on that nobody
-        has looked at; up to there they are played again."""
-        if any(brief.carry for brief in self.customer.contracts):
-            self.touch_debts(self.group.stretch.until)
-
-    def _debtor_key(self, holder: Holder) -> bytes:
-        """Debtors are paid contract by contract, a contract's pool before its seats, seats by id."""
-        order = (
-            b"\0"
-            if holder.seat_id is None
-            else b"\1" + text_key(holder.seat_id) + text_key(holder.seat_group_key or "")
-        )
-        return self._debtor_prefix() + text_key(self.briefs[holder.contract].contract_id) + order
-
-    def debtors(self) -> list[bytes]:
-        prefix = self._debtor_prefix()
-        return [row.holder for _, row in self.book.scan(DEBTOR, prefix, after(prefix))]
-
-    def _any_debtors(self) -> bool:
-        if not any(brief.carry for brief in self.customer.contracts):
-            return False
-        prefix = self._debtor_prefix()
-        return any(True for _ in self.book.scan_lazily(DEBTOR, prefix, after(prefix)))
-
-    def is_debtor(self, key: bytes, holder: Holder) -> bool:
-        return self.briefs[holder.contract].carry and self.book.load(DEBTOR, self._debtor_key(holder)) is not None
-
-    def _pay_debts(self, opened: GroupStretch) -> None:
-        """L13's step 5 at the start of a stretch of the group: each debtor is opened there, and pays in L5's order."""
-        for key in self.debtors():
-            holder = holder_of(self.customer, key)
-            row = self._scope(key)
-            previous = self.stretch_before(row, opened.start)
-            stretch = self.open_paying(holder, previous, opened)
-            if stretch is None:
-                continue
-            if row.stretch is None or stretch.start > row.stretch.start:
-                if row.stretch is not None:
-                    self.book.save(CLOSED_SCOPE, self._closed_key(row, row.stretch.start), row.stretch)
-                row.stretch = stretch
-                self._save_scope(key, row)
-            else:
-                raise LawBroken("L13", f"a debtor of {self.credit_type} was ahead of its group")
-        self._save_group_stretch(opened)
-
-    def open_paying(
-        self,
-        holder: Holder,
-        previous: Stretch | None,
-        opened: GroupStretch,
-        *,
-        emit: Emit = silent,
-        pay: "Callable[[Shared | Credit, Amount], None] | None" = None,
-    ) -> Stretch | None:
-        """A debtor at the start of a stretch of the group, and what it pays from the shared grants taken off their opening."""
-        at = opened.start
-        standing = self.closing(holder, previous)
-        bottom = standing.at
-        credits = self.seat_credits(holder, bottom, at)
-        resets = self.resets(bottom, at, [holder.contract])
-        transfers = self._transfers(holder, bottom, at)
-        # All but step 5 of the instant itself: its debts are paid from its own grants and the shared ones in one order.
-        standing.play(credits, resets, at - 1, transfers=transfers, emit=emit)
-        standing.play(credits, resets, at, transfers=transfers, emit=emit, until_step=4)
-        self._pay_in_order(holder, standing, credits, opened, pay)
-        return self._stretch(holder, standing, at, at, credits, opened)
-
-    def _pay_in_order(
-        self,
-        holder: Holder,
-        standing: Standing,
-        credits: list[Credit],
-        opened: GroupStretch,
-        pay: Callable[[Shared | Credit, Amount], None] | None = None,
-    ) -> None:
-        if not standing.over:
-            return
-        payers: list[tuple[object, Credit | Shared]] = [
-            (credit.rank, credit) for credit in credits if credit.name in standing.left
-        ]
-        born, dies = self._window(holder.contract)
-        if born <= opened.start < dies:
-            payers += [(shared.rank, shared) for shared in opened.shared if shared.contract in (0, holder.contract)]
-        for _, payer in sorted(payers, key=lambda pair: pair[0]):  # type: ignore[arg-type,return-value]
-            if isinstance(payer, Shared):
-                left = Left(payer.left, payer.granted)
-                paid = standing.pay(left, opened.start, None)
-                payer.left -= paid
-                if paid and not payer.left and payer.dry is None:
-                    payer.dry = (opened.start, "", 0)
-            else:
-                paid = standing.pay(standing.left[payer.name], opened.start, None)
-            if paid and pay is not None:
-                pay(payer, paid)

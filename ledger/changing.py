@@ -1,15 +1,10 @@
 """What a fact made different: which scopes, and from when on."""
 
-from collections import Counter
 from typing import NamedTuple
 
-from ledger.grants import GRANT, Holder, holder_key, holder_of, parts_of
+from ledger.grants import Holder, holder_of, parts_of
 from ledger.instants import FOREVER, Instant
 from ledger.replaying import Replaying
-from ledger.rows import after, number_key
-
-#: Up to so many debtors of a contract are named one by one.
-FEW = 100
 
 
 class Seats(NamedTuple):
@@ -32,7 +27,8 @@ class Changing(Replaying):
         if not self._touched and not self._touched_seats:
             self._touched_debts = FOREVER
             return []
-        self._touch_who_owes()
+        if self._touched_debts < FOREVER:
+            self.touch_debtors(self._touched_debts)
         self._touch_heirs()
         every = {
             Seats(*place): since
@@ -49,25 +45,6 @@ class Changing(Replaying):
         self._touched_seats.clear()
         self._touched_debts = FOREVER
         return found
-
-    def _touch_who_owes(self) -> None:
-        """Debts are paid in one order from shared grants, so that what one debtor pays decides what is left for the others and
-        for the pools."""
-        since = self._touched_debts
-        if since == FOREVER or not self._any_debtors():
-            return
-        debtors = [holder_of(self.customer, key) for key in self.debtors()]
-        of = Counter(holder.contract for holder in debtors)
-        given_to_customer = b"G" + number_key(self.customer.number) + holder_key(self.customer, Holder(0))
-        if any(True for _ in self.book.keys(GRANT, given_to_customer, after(given_to_customer))):
-            self.touch_pool(0, since)
-        for contract, count in of.items():
-            self.touch_pool(contract, since)
-            if count > FEW:
-                self.touch_seats(contract, 0, since)
-        for holder in debtors:
-            if of[holder.contract] <= FEW:
-                self.touch(holder_key(self.customer, holder), since)
 
     def _touch_heirs(self) -> None:
         """Whatever a seat has goes with a carried move, whenever that is."""

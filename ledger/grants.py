@@ -775,11 +775,15 @@ def next_pool_start(book: Book, customer: CustomerRow, contract: int, credit_typ
     )
 
 
+def brought_by(giver: str, at: Instant) -> str:
+    """The last step of the origin of what a carried move brought. No two paths of them read alike, whatever seats are called."""
+    path = giver.replace("\\", "\\\\").replace(">", "\\>")
+    return f">{path}@{at}"
+
+
 def handed_on(credit: Credit, giver: str, at: Instant, order: int, edit_id: str, left: Left) -> Credit:
     """A credit as a carried move brings it to another seat: the same window, rank and name (L11, D20)."""
-    # No two paths read alike, whatever the seats are called.
-    path = giver.replace("\\", "\\\\").replace(">", "\\>")
-    origin = f"{credit.origin}>{path}@{at}"
+    origin = credit.origin + brought_by(giver, at)
     brought = Credit(
         kind=SEAT,
         contract=credit.contract,

@@ -411,7 +411,6 @@ def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, s
 
 def _tell_account(account: Account, teller: _Teller) -> None:
     until = teller.until
-    debtors = account.debtors()
     group_stretch: GroupStretch | None = account.group_at(ORIGIN)
     assert group_stretch is not None
     standing = account.group_closing(group_stretch)
@@ -424,7 +423,7 @@ def _tell_account(account: Account, teller: _Teller) -> None:
             account.play_group(standing, group_stretch.start, until, teller.emit_for(None))
             break
         opened = account.play_group(standing, group_stretch.start, following.start, teller.emit_for(None))
-        for key in debtors:
+        for key in group_stretch.debtors:
             _tell_debtor(account, teller, key, opened)
         group_stretch = following
     for holder in holders_of(account, until, None, None):
@@ -474,7 +473,7 @@ def _tell_debtor(account: Account, teller: _Teller, key: bytes, opened: GroupStr
     row = account.book.load(SCOPE, account.scope_key(key))
     stretch = None if row is None else account.stretch_at(row, opened.start)
     if row is None or stretch is None or stretch.start != opened.start:
-        return  # it became a debtor later
+        return  # it paid of no shared grant
     previous = account.stretch_before(row, opened.start)
     emit = teller.emit_for(holder)
 
@@ -498,7 +497,7 @@ def _tell_scope(account: Account, teller: _Teller, holder: Holder) -> None:
     stretch = None if row is None else account.stretch_after(row, ORIGIN - 1)
     while stretch is not None and stretch.start <= until:
         assert row is not None
-        if not (stretch.start == stretch.group_start and account.is_debtor(key, holder)):
+        if not account.opened_owing(key, stretch):
             account.play_scope(holder, standing, start, stretch.start, emit)
         standing = account.closing(holder, stretch)
         start = stretch.start

@@ -8,7 +8,7 @@ from ledger import grants, seats
 from ledger.account_rows import AccountRows
 from ledger.amounts import Amount
 from ledger.contracts import CustomerRow, load_contract
-from ledger.grants import Credit, Holder, Left, holder_key
+from ledger.grants import Credit, Holder, Left, brought_by, holder_key
 from ledger.instants import DAY, FOREVER, ORIGIN, Instant
 from ledger.rows import Book
 from ledger.standing import Emit, ResetAt, Standing, Transfer, next_instant, silent
@@ -52,10 +52,16 @@ class Openings(AccountRows):
         return [0, *self.briefs]
 
     def seat_credits(
-        self, holder: Holder, low: Instant, high: Instant, handed_before: Instant = FOREVER
+        self,
+        holder: Holder,
+        low: Instant,
+        high: Instant,
+        *,
+        begun: Standing | None = None,
+        handed_before: Instant = FOREVER,
     ) -> list[Credit]:
         """All credits of a seat whose windows meet `[low, high]`, in L5's order; those it was handed by a carried move
-        before `handed_before` too."""
+        before `handed_before` too. For who goes on from what it has already (`begun`), what is gone by then may be missing."""
         if holder.seat_id is None:
             return []
         contract = load_contract(self.book, self.customer.number, holder.contract)
@@ -64,9 +70,9 @@ class Openings(AccountRows):
         credits += grants.seat_slices(self.book, self.customer, contract, holder, self.credit_type, low, high)
         if self.briefs[holder.contract].carries:
             moves = self._moves(holder, ORIGIN, high + 1)
-            incoming = [move for move in moves if move.to_seat_id == holder.seat_id and move.at < handed_before]
-            for move in incoming:
-                credits += self._moved_in(holder, move, low)
+            for move in _brought_here(holder, moves, begun):
+                if move.at < handed_before:
+                    credits += self._moved_in(holder, move, low)
             for move in moves:
                 if move.from_seat_id == holder.seat_id:
                     for credit in credits:
@@ -137,12 +143,13 @@ class Openings(AccountRows):
         while look:
             of, one = look.pop()
             giver = Holder(of.contract, one.from_seat_id, of.seat_group_key)
-            for earlier in self._moves(giver, ORIGIN, one.at + 1):
+            begun = self._begun_before(giver, one.at)
+            for earlier in _brought_here(giver, self._moves(giver, ORIGIN, one.at + 1), begun):
                 place = (earlier.at, earlier.order, earlier.to_seat_id)
-                if earlier.to_seat_id == giver.seat_id and place[:2] < (one.at, one.order) and place not in found:
+                if place[:2] < (one.at, one.order) and place not in found and place not in self._hands:
                     found[place] = (giver, earlier)
                     look.append((giver, earlier))
-        return [found[place] for place in sorted(found) if place not in self._hands]
+        return [found[place] for place in sorted(found)]
 
     def _hand(self, holder: Holder, move: seats.Move) -> "Handed":
         place = (move.at, move.order, move.to_seat_id)
@@ -176,14 +183,17 @@ class Openings(AccountRows):
 
     def before_moves(self, holder: Holder, at: Instant) -> tuple[Standing, list[Credit]]:
         """A seat's standing at an instant after its first three steps (D2)."""
-        row = self.book.load(SCOPE, self.scope_key(holder_key(self.customer, holder)))
-        stretch = None if row is None else self.stretch_before(row, at)
-        standing = self.closing(holder, stretch)
+        standing = self._begun_before(holder, at)
         low = standing.at
-        credits = self.seat_credits(holder, low, at, handed_before=at)
+        credits = self.seat_credits(holder, low, at, begun=standing, handed_before=at)
         resets = self.resets(low, at, [holder.contract])
         standing.play(credits, resets, at, transfers=self._transfers(holder, low, at - 1), until_step=3)
         return standing, credits
+
+    def _begun_before(self, holder: Holder, at: Instant) -> Standing:
+        """What a scope has at the end of its last stretch that starts before an instant."""
+        row = self.book.load(SCOPE, self.scope_key(holder_key(self.customer, holder)))
+        return self.closing(holder, None if row is None else self.stretch_before(row, at))
 
     def _transfers(self, holder: Holder, low: Instant, high: Instant) -> list[Transfer]:
         """The debts that carried moves take from a seat or bring to it within `(low, high]`."""
@@ -266,12 +276,14 @@ class Openings(AccountRows):
     ) -> tuple[Instant, list[Credit]]:
         """Carries a scope's standing to `at`; answers the last instant at which anything happened, and the credits."""
         edges = [edge for edge in self._window(holder.contract) if edge <= at]
+        if holder.seat_id is not None and self.briefs[holder.contract].carries:
+            edges += [move.at for move in self._moves(holder, bottom + 1, at + 1)]
         begun = standing.copy()
         transfers = self._transfers(holder, bottom, at)
         owing = begun.carry and (begun.over != 0 or bool(transfers))
         for low in self._lows(bottom, at, exact=emit is not silent or owing):
             standing.become(begun)
-            credits = self.seat_credits(holder, low, at)
+            credits = self.seat_credits(holder, low, at, begun=begun if emit is silent else None)
             resets = self.resets(bottom, at, [holder.contract])
             last = standing.play(credits, resets, at, transfers=transfers, emit=emit)
             if last >= low:
@@ -344,3 +356,18 @@ class Openings(AccountRows):
                 dry = (start, "", 0) if not left.amount else None
                 shared.append(Shared(credit.name, credit.contract, left.amount, left.granted, 0, credit.rank, dry))
         return GroupStretch(start, self.group_until(at, credits), shared)
+
+
+def _brought_here(holder: Holder, moves: list[seats.Move], begun: Standing | None) -> list[seats.Move]:
+    """The moves that brought a seat anything; if it goes on from what it has already, but for those of which nothing is left."""
+    origins = set() if begun is None else begun.origins()
+    return [
+        move
+        for move in moves
+        if move.to_seat_id == holder.seat_id
+        and (
+            begun is None
+            or move.at > begun.at
+            or any(origin.endswith(brought_by(move.from_seat_id, move.at)) for origin in origins)
+        )
+    ]

@@ -1,10 +1,12 @@
 """What a change of the grants themselves changes: the burns from that instant on are played again."""
 
+from collections.abc import Iterable
+
 from ledger.account_rows import Burn
 from ledger.amounts import Amount
 from ledger.grants import Holder, holder_key, holder_of
 from ledger.instants import FOREVER, ORIGIN, Instant
-from ledger.rows import after, instant_key
+from ledger.outcome import LawBroken
 from ledger.settling import Settling
 from ledger.stretches import CLOSED_GROUP, CLOSED_SCOPE, SCOPE, GroupStretch, ScopeRow
 
@@ -12,22 +14,71 @@ from ledger.stretches import CLOSED_GROUP, CLOSED_SCOPE, SCOPE, GroupStretch, Sc
 class Replaying(Settling):
     """An account whose past may be played again."""
 
-    def rebuild(self, since: Instant) -> None:
-        """The shared grants, or those of all seats of a contract, changed from `since` on: the burns from then on are played
-        again. Without such burns this costs nothing."""
+    def _ripple(self, group_stretch: GroupStretch, dirty: dict[bytes, Instant]) -> None:
+        """Settles a stretch of the group and carries on what became different, through all later ones, until nothing does.
+        `dirty` maps each scope that changed to the start of its first changed stretch. What carried moves hand on and what
+        debtors pay is not followed: from there on all burns are played again."""
+        handed = FOREVER
+        while True:
+            while dirty or not self._settled(group_stretch):
+                handed = min([handed, *(self._handed_on(key, start) for key, start in dirty.items())])
+                dirty = self._follow(group_stretch, dirty)
+                if self._settled(group_stretch):
+                    break
+                moved: dict[bytes, Instant] = {}
+                self._settle(group_stretch, moved)
+                self._save_group_stretch(group_stretch)
+                for key, start in moved.items():
+                    dirty[key] = min(start, dirty.get(key, FOREVER))
+            following = self.group_after(group_stretch.start)
+            end = FOREVER if following is None else following.start
+            if handed < end:
+                self.rebuild(handed)
+                return
+            if following is None:
+                return
+            if group_stretch.debtors:
+                self.rebuild(min(group_stretch.until, end))
+                return
+            changed = self._reopen_group(group_stretch, following)
+            if not changed and not dirty and handed == FOREVER:
+                return
+            group_stretch = following
+
+    def _handed_on(self, key: bytes, since: Instant) -> Instant:
+        """When something of a scope was carried to another seat after `since`, as far as anything came after it."""
+        known = max(self.group.last, self.group.stretch.start) if self._reached is None else self._reached[0]
+        first = min((at for _, at in self._heirs(holder_of(self.customer, key), since)), default=FOREVER)
+        return first if first <= known else FOREVER
+
+    def rebuild(self, since: Instant, seats: Iterable[Holder] = ()) -> None:
+        """The shared grants, or those of all seats of a contract, changed from `since` on, and those of the seats named: the
+        burns from then on are played again. Without such burns this costs nothing."""
+        if self._reached is not None:
+            raise LawBroken("L15", "what is played again in order has nothing after it")
         self._hands.clear()
         self._seats.clear()
         self.touch_debts(since)
+        keys = set()
+        for holder in seats:
+            key = holder_key(self.customer, holder)
+            self.touch(key, since)
+            if self.book.load(SCOPE, self.scope_key(key)) is not None:
+                keys.add(key)
         group = self.group
         current = group.stretch
         if current.start < since and group.last < since:
+            for key in sorted(keys):
+                self._cut_scope(key, since)
             credits = self.pool_credits(current.start, current.start)
             current.until = self.group_until(current.start, credits)
             self._save_group()
             return
         again = list(self.burns(since, FOREVER))
-        keys = {burn.holder for burn in again} | set(self.debtors())
         base = self._group_before(since)
+        keys.update(burn.holder for burn in again)
+        keys.update(self.owed_since(since))
+        self.touch_debtors(since)
         for burn in reversed(again):
             if self._base_holds(base, burn):
                 self._take_out(base, burn, since)
@@ -73,10 +124,8 @@ class Replaying(Settling):
 
     def _cut_group(self, base: GroupStretch | None, since: Instant) -> None:
         """Forgets the group's stretches that start at or after an instant, and where grants ran dry after it."""
-        prefix = b"Y" + self._prefix
-        keep = ORIGIN if base is None else base.start
-        for key, _ in self.book.scan(CLOSED_GROUP, prefix + instant_key(keep), after(prefix)):
-            self.book.drop(CLOSED_GROUP, key)
+        for closed in self._closed_since(since):
+            self.book.drop(CLOSED_GROUP, self._closed_group_key(closed.start))
         if base is None:
             base = GroupStretch(ORIGIN, FOREVER, [])
         for shared in base.shared:
@@ -84,6 +133,10 @@ class Replaying(Settling):
                 shared.dry = None
             if shared.dry is None and not shared.left:
                 shared.dry = (base.start, "", 0)
+        # Who owed then and has paid since owes again.
+        for key in base.debtors:
+            self._owe(holder_of(self.customer, key), key)
+        base.debtors = []
         credits = self.pool_credits(base.start, base.start) if base.start > ORIGIN else []
         base.until = self.group_until(base.start, credits)
         self.group.stretch = base
@@ -91,38 +144,49 @@ class Replaying(Settling):
 
     def rework(self, holders: dict[Holder, Instant]) -> None:
         """The grants of some seats changed, each from an instant on: their burns from then on are played again, nobody
-        else's."""
+        else's; but for what carried moves and debts connect, where all are."""
+        since = min(holders.values())
+        if self.owed_since(since) or any(self._moves_since(holder, changed) for holder, changed in holders.items()):
+            self.rebuild(since, holders)
+            return
         self._hands.clear()
         self._seats.clear()
-        self.touch_debts(min(holders.values()))
+        self.touch_debts(since)
         earliest = None
         dirty: dict[bytes, Instant] = {}
-        for holder, since in sorted(holders.items(), key=lambda item: item[1]):
+        for holder, changed in sorted(holders.items(), key=lambda item: item[1]):
             key = holder_key(self.customer, holder)
-            self.touch(key, since)
+            self.touch(key, changed)
             row = self.book.load(SCOPE, self.scope_key(key))
             if row is None or row.stretch is None:
                 continue
-            again = list(self.burns_of(row.number, since, FOREVER))
-            if not again and row.stretch.start < since and not self.is_debtor(key, holder):
+            again = list(self.burns_of(row.number, changed, FOREVER))
+            if not again and row.stretch.start < changed:
                 row.stretch.revision = -1
                 self._save_scope(key, row)
                 continue
-            first = self._rework_one(key, holder, row, since, again)
+            first = self._rework_one(key, holder, row, changed, again)
             if first is not None:
                 earliest = first if earliest is None else min(earliest, first)
-                before = self.stretch_before(row, since)
+                before = self.stretch_before(row, changed)
                 dirty[key] = ORIGIN if before is None else before.start
         if earliest is not None:
             self._ripple(self.group_at(earliest), dirty)
-        self._through = ORIGIN
+
+    def _moves_since(self, holder: Holder, since: Instant) -> bool:
+        """Whether a carried move touches a seat from an instant on."""
+        return (
+            holder.seat_id is not None
+            and self.briefs[holder.contract].carries
+            and bool(self._moves(holder, since, FOREVER))
+        )
 
     def _rework_one(
         self, key: bytes, holder: Holder, row: ScopeRow, since: Instant, again: list[tuple[Instant, str, Amount]]
     ) -> Instant | None:
-        """Takes a scope's burns from `since` on out of its stretches and puts them back into new ones."""
+        """Takes a scope's burns from `since` on out of its stretches and puts them back into new ones. Answers the start of
+        the first stretch of the group that this changed."""
         burns = [Burn(time, id, amount, key) for time, id, amount in again]
-        by_place = {(burn.time, burn.id): burn for burn in burns}
         base = self.stretch_before(row, since)
         touched: list[Instant] = []
         for burn in burns:
@@ -132,29 +196,18 @@ class Replaying(Settling):
                 touched.append(group_stretch.start)
         if base is not None:
             self._save_stretch(key, row, base)
-        opened_by_debt: list[Instant] = []
         stretch = self.stretch_after(row, since - 1)
         while stretch is not None:
             group_stretch = self.group_at(stretch.group_start)
             self._shift(stretch, group_stretch, [(part.tail, -part.amount) for part in stretch.parts], since)
             touched.append(group_stretch.start)
-            if stretch.start == group_stretch.start:
-                opened_by_debt.append(stretch.start)
             stretch = self.stretch_after(row, stretch.start)
         self._cut_scope(key, since)
-        again_at = [(at, "") for at in opened_by_debt] if self.is_debtor(key, holder) else []
-        for at, id in sorted([*again_at, *((burn.time, burn.id) for burn in burns)]):
-            group_stretch = self._group_for(at)
-            if not id:
-                # What is paid of the shared grants there follows when the change ripples on, from the stretch before.
-                before = self._group_before(at)
-                touched.append(group_stretch.start if before is None else before.start)
-                self._insert_stretch(key, row, self._open(holder, self.stretch_before(row, at), at, group_stretch))
-                continue
-            stretch = self._stretch_for(key, holder, row, at, group_stretch)
-            self._place(stretch, group_stretch, holder, by_place[at, id], 1)
+        for burn in burns:
+            group_stretch = self._group_for(burn.time)
+            stretch = self._stretch_for(key, holder, row, burn.time, group_stretch)
+            self._place(stretch, group_stretch, holder, burn, 1)
             self._save_stretch(key, row, stretch)
             touched.append(group_stretch.start)
             self._note_debt(key, holder, stretch, group_stretch)
-        self._through = max([self._through, *(at for at, _ in again_at)])
-        return min(touched) if touched else (self.group_at(since).start if opened_by_debt else None)
+        return min(touched, default=None)

@@ -1,25 +1,16 @@
 """What a burn in the past changes: who paid what in its stretch of the group, and the openings of all stretches that follow."""
 
-from heapq import heapify, heappop, heappush
-
 from ledger.account_rows import Burn
 from ledger.amounts import Amount
 from ledger.burning import Burning
-from ledger.contracts import CustomerRow
 from ledger.grants import Holder, holder_of
-from ledger.instants import FOREVER, ORIGIN, Instant
+from ledger.instants import FOREVER, Instant
 from ledger.outcome import LawBroken
-from ledger.rows import Book
-from ledger.stretches import SCOPE, GroupStretch, ScopeRow, Stretch
+from ledger.stretches import GroupStretch, ScopeRow, Stretch
 
 
 class Settling(Burning):
     """An account in which every shared grant pays what it has, in the order of time, and no more."""
-
-    def __init__(self, book: Book, customer: CustomerRow, credit_type: str) -> None:
-        super().__init__(book, customer, credit_type)
-        #: While a debtor is played again: how far its debts have to be paid anew at the least.
-        self._through = ORIGIN
 
     def _settled(self, group_stretch: GroupStretch) -> bool:
         for shared in group_stretch.shared:
@@ -133,65 +124,26 @@ class Settling(Burning):
 
     # --- what a changed past changes later ---
 
-    def _ripple(self, group_stretch: GroupStretch, dirty: dict[bytes, Instant]) -> None:
-        """Settles a stretch of the group and carries on what became different, through all later ones, until nothing does.
-        `dirty` maps each scope that changed to the start of its first changed stretch."""
-        while True:
-            while dirty or not self._settled(group_stretch):
-                end = self._end_of(group_stretch)
-                waiting = self._follow(group_stretch, end, dirty)
-                if self._settled(group_stretch):
-                    dirty = waiting
-                    break
-                moved: dict[bytes, Instant] = {}
-                self._settle(group_stretch, moved)
-                self._save_group_stretch(group_stretch)
-                dirty = waiting
-                for key, start in moved.items():
-                    dirty[key] = min(start, dirty.get(key, FOREVER))
-            following = self.group_after(group_stretch.start)
-            if following is None:
-                return
-            changed = self._reopen_group(group_stretch, following, dirty)
-            if not changed and not dirty and following.start > self._through:
-                return
-            group_stretch = following
-
-    def _follow(self, group_stretch: GroupStretch, end: Instant, dirty: dict[bytes, Instant]) -> dict[bytes, Instant]:
+    def _follow(self, group_stretch: GroupStretch, dirty: dict[bytes, Instant]) -> dict[bytes, Instant]:
         """Opens anew the stretches that follow changed ones, as far as this stretch of the group goes. Answers the scopes
         whose changes reach beyond it."""
+        end = self._end_of(group_stretch)
         beyond: dict[bytes, Instant] = {}
-        # In the order of time: who carries on is seen to before who it is carried to, and nobody twice for one move.
-        queue = [(start, key, start) for key, start in dirty.items()]
-        heapify(queue)
-        seen: set[tuple[bytes, Instant]] = set()
-        while queue:
-            since, key, start = heappop(queue)
+        for key, since in dirty.items():
             holder = holder_of(self.customer, key)
             row = self._scope(key)
-            for heir, at in self._heirs(holder, max(since, ORIGIN + 1) - 1):
-                if at < group_stretch.start or (heir, at) in seen:
-                    continue  # what was carried before this stretch was seen to there
-                seen.add((heir, at))
-                if at < end:
-                    heir_row = self.book.load(SCOPE, self.scope_key(heir))
-                    before = None if heir_row is None else self.stretch_before(heir_row, at)
-                    if (
-                        heir_row is not None
-                        and self.stretch_after(heir_row, ORIGIN - 1 if before is None else before.start) is not None
-                    ):
-                        heappush(queue, (at, heir, ORIGIN - 1 if before is None else before.start))
-                else:
+            start = since
+            while True:
+                following = self.stretch_after(row, max(start, group_stretch.start - 1))
+                if following is None:
+                    break
+                if following.start >= end:
                     beyond[key] = start
-            following = self.stretch_after(row, max(start, group_stretch.start - 1))
-            if following is None:
-                continue
-            if following.start >= end:
-                beyond[key] = start
-                continue
-            previous = self.stretch_before(row, following.start)
-            if self._reopen(key, holder, row, previous, following, group_stretch):
-                heappush(queue, (max(since, following.start), key, following.start))
+                    break
+                previous = self.stretch_before(row, following.start)
+                if not self._reopen(key, holder, row, previous, following, group_stretch):
+                    break
+                start = following.start
         return beyond
 
     def _reopen(
@@ -204,17 +156,9 @@ class Settling(Burning):
         group_stretch: GroupStretch,
     ) -> bool:
         """A stretch whose past changed: a new opening, the same burns. Whether anything became different."""
-        if stretch.start == group_stretch.start and self.is_debtor(key, holder):
-            return False  # opened with the group, in the debtors' order
         fresh = self._open(holder, previous, stretch.start, group_stretch)
         if fresh.own == stretch.own and fresh.over == stretch.over and fresh.frozen == stretch.frozen:
             return False
-        self._put_opening(key, row, stretch, fresh, group_stretch)
-        return True
-
-    def _put_opening(
-        self, key: bytes, row: ScopeRow, stretch: Stretch, fresh: Stretch, group_stretch: GroupStretch
-    ) -> None:
         parts = [(part.tail, part.amount) for part in stretch.parts]
         self._shift(stretch, group_stretch, [(tail, -amount) for tail, amount in parts], stretch.start)
         if stretch.over != fresh.over:
@@ -223,18 +167,11 @@ class Settling(Burning):
         self._shift(stretch, group_stretch, parts, stretch.start)
         self._save_stretch(key, row, stretch)
         self.touch(key, stretch.start)
+        return True
 
-    def _reopen_group(self, previous: GroupStretch, stretch: GroupStretch, dirty: dict[bytes, Instant]) -> bool:
+    def _reopen_group(self, previous: GroupStretch, stretch: GroupStretch) -> bool:
         """A stretch of the group whose past changed: new openings for its grants, the same draws."""
         fresh = self.play_group(self.group_closing(previous), previous.start, stretch.start)
-        debtors = self.debtors() if self._any_debtors() else []
-        openings: list[tuple[bytes, ScopeRow, Stretch]] = []
-        for key in debtors:
-            holder = holder_of(self.customer, key)
-            row = self._scope(key)
-            opened = self.open_paying(holder, self.stretch_before(row, stretch.start), fresh)
-            if opened is not None:
-                openings.append((key, row, opened))
         changed = False
         for old, new in zip(stretch.shared, fresh.shared, strict=True):
             if old.name != new.name:
@@ -247,16 +184,4 @@ class Settling(Burning):
                     old.dry = new.dry
         if changed:
             self._save_group_stretch(stretch)
-        for key, row, opened in openings:
-            # What is different reaches on from here; what is not has been told as far as it goes.
-            existing = self.stretch_at(row, stretch.start)
-            if existing is None or existing.start != stretch.start:
-                self._insert_stretch(key, row, opened)
-                self.touch(key, stretch.start)
-                dirty[key] = stretch.start
-            elif existing.own != opened.own or existing.over != opened.over or existing.frozen != opened.frozen:
-                self._put_opening(key, row, existing, opened, stretch)
-                dirty[key] = stretch.start
-            else:
-                dirty.pop(key, None)
         return changed

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ledger.amounts import Amount
 from ledger.answers import EntryType
-from ledger.grants import Credit, Left
+from ledger.grants import Credit, Left, parts_of
 from ledger.instants import FOREVER, ORIGIN, Instant
 
 
@@ -69,6 +69,10 @@ class Standing:
         self.at, self.carry, self.over = other.at, other.carry, other.over
         self.left = {name: Left(left.amount, left.granted) for name, left in other.left.items()}
         self.frozen = {name: Left(left.amount, left.granted) for name, left in other.frozen.items()}
+
+    def origins(self) -> set[str]:
+        """Where what was carried here came from."""
+        return {origin for held in (self.left, self.frozen) for name in held if (origin := parts_of(name)[4])}
 
     def play(
         self,

@@ -84,9 +84,13 @@ class Shared(Row):
 
 
 class GroupStretch(Row):
+    """The shared grants from `start` until before `until`. `debtors`, once it is closed: who owed at its end, in the order
+    in which they pay."""
+
     start: Instant
     until: Instant
     shared: list[Shared]
+    debtors: list[bytes] = []
 
 
 class GroupRow(Row):
@@ -99,7 +103,7 @@ class GroupRow(Row):
 
 
 class DebtorRow(Row):
-    """A scope that ever had a carried debt."""
+    """A scope that may owe something since the newest stretch of the group began."""
 
     holder: bytes
 
