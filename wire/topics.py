@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -61,9 +61,10 @@ class Topics:
         return partition_of(customer_id, self.partitions)
 
     def all(self) -> list[Topic]:
-        return [Topic(kind, self.name(kind), self.partitions, self.replication, self._config(kind)) for kind in KINDS]
+        return [Topic(kind, self.name(kind), self.partitions, self.replication, self.config(kind)) for kind in KINDS]
 
-    def _config(self, kind: str) -> dict[str, str]:
+    def config(self, kind: str) -> dict[str, str]:
+        """The settings with which a topic is made."""
         if kind in INPUTS:
             # Room for more than is allowed: what is too large is refused by us, with a reason, not by Kafka without one.
             config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(2 * MESSAGE_BYTES)}
@@ -105,7 +106,7 @@ async def ensure(topics: Topics, kafka: Mapping[str, Any]) -> Topics:
     try:
         found = await _partitions(admin)
         topics = replace(fitting(topics, found), cluster=(await admin.describe_cluster())["cluster_id"])
-        await _check_append_time(admin, [name for name in map(topics.name, INPUTS) if name in found])
+        await _check_configs(admin, topics, found)
         absent = [topic for topic in topics.all() if topic.name not in found]
         if absent:
             await _create(admin, absent)
@@ -152,19 +153,56 @@ async def _until_led(admin: AIOKafkaAdminClient, topics: Topics) -> None:
     raise TopicsUnfit(f"The topics were made, but not all of their partitions have a leader: {', '.join(names)}")
 
 
-async def _check_append_time(admin: AIOKafkaAdminClient, inputs: Sequence[str]) -> None:
-    """The order of folding is the broker's append time; a producer's own clock would not do."""
-    if not inputs:
+async def _check_configs(admin: AIOKafkaAdminClient, topics: Topics, found: Mapping[str, int]) -> None:
+    """Refuses topics that are there already and would lose, double or hold up what goes through them."""
+    kinds = {topics.name(kind): kind for kind in KINDS if topics.name(kind) in found}
+    if not kinds:
         return
-    key = "message.timestamp.type"
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, {key: None}) for name in inputs]
-    for answer in await admin.describe_configs(resources):
-        for _, _, _, name, entries in answer.resources:
-            if any(entry[0] == key and entry[1] != "LogAppendTime" for entry in entries):
-                raise TopicsUnfit(
-                    f"{name} keeps the producers' own timestamps, but facts are folded by the broker's append time. Set"
-                    f" {key}=LogAppendTime: kafka-configs.sh --alter --topic {name} --add-config {key}=LogAppendTime"
-                )
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in kinds]
+    wrong = [
+        f"{name} has {key}={held[key]}, but {must.why}. Set it: kafka-configs.sh --alter --topic {name} --add-config"
+        f" {key}={must.value}"
+        for answer in await admin.describe_configs(resources)
+        for _, _, _, name, entries in answer.resources
+        for held in ({entry[0]: entry[1] for entry in entries},)
+        for key, must in _musts(topics, kinds[name]).items()
+        if key in held and not must.holds(held[key])
+    ]
+    if wrong:
+        raise TopicsUnfit("\n".join(wrong))
+
+
+class Must(NamedTuple):
+    """What a topic's setting has to be: this value, or as much at least where that is enough."""
+
+    value: str
+    why: str
+    at_least: bool = False
+
+    def holds(self, held: str) -> bool:
+        # -1 is how Kafka writes "without end".
+        return held == self.value or (self.at_least and (int(held) < 0 or int(held) >= int(self.value)))
+
+
+def _musts(topics: Topics, kind: str) -> dict[str, Must]:
+    config = topics.config(kind)
+    policy = config["cleanup.policy"]
+    if kind in INPUTS:
+        why = "facts are folded by the broker's append time, not by the producers' own timestamps"
+        musts = {"message.timestamp.type": Must("LogAppendTime", why)}
+    else:
+        size = str(OWN_MESSAGE_BYTES)
+        musts = {"max.message.bytes": Must(size, "a dead letter holds its original whole", at_least=True)}
+    musts["cleanup.policy"] = Must(
+        policy,
+        "what is written here holds until it is replaced, and must not leave by time"
+        if policy == "compact"
+        else "compaction would take away what is not folded or read yet",
+    )
+    if kind == "trail-changelog":
+        why = "identities are remembered for as long as SEATSTREAM_LATENESS and SEATSTREAM_HISTORY ask for"
+        musts["retention.ms"] = Must(config["retention.ms"], why, at_least=True)
+    return musts
 
 
 async def _create(admin: AIOKafkaAdminClient, absent: Sequence[Topic]) -> None:

@@ -57,3 +57,31 @@ async def test_an_input_with_the_producers_timestamps_is_refused_with_the_comman
 
     with pytest.raises(TopicsUnfit, match=r"kafka-configs.sh .*LogAppendTime"):
         await ensure(topics(prefix), {"bootstrap_servers": broker})
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "said"),
+    [
+        ("credit-burn", {"cleanup.policy": "compact"}, "cleanup.policy=compact, but compaction would take away"),
+        ("state-changelog", {"cleanup.policy": "delete"}, "cleanup.policy=delete, but what is written here holds"),
+        ("dead-letter", {"cleanup.policy": "compact"}, "cleanup.policy=compact, but compaction would take away"),
+        ("dead-letter", {}, "max.message.bytes=[0-9]+, but a dead letter holds its original whole"),
+        ("trail-changelog", {"retention.ms": "1000"}, "retention.ms=1000, but identities are remembered"),
+    ],
+)
+async def test_a_topic_that_would_lose_what_it_is_given_is_refused(
+    broker: str, prefix: str, kind: str, config: dict[str, str], said: str
+) -> None:
+    fit = topics(prefix).config(kind) if config else {"cleanup.policy": "delete"}
+    await make(broker, f"{prefix}{kind}", 3, **(fit | config))
+
+    with pytest.raises(TopicsUnfit, match=rf"{prefix}{kind} has {said}.*kafka-configs.sh"):
+        await ensure(topics(prefix), {"bootstrap_servers": broker})
+
+
+async def test_a_topic_that_keeps_more_than_it_must_is_taken(broker: str, prefix: str) -> None:
+    await make(
+        broker, f"{prefix}trail-changelog", 3, **(topics(prefix).config("trail-changelog") | {"retention.ms": "-1"})
+    )
+
+    assert (await ensure(topics(prefix), {"bootstrap_servers": broker})).partitions == 3
