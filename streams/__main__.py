@@ -1,5 +1,5 @@
 """`python -m streams` is another spelling of the command `seatstream`."""
 
-from streams.cli import main
+from streams.cli import run
 
-raise SystemExit(main())
+raise SystemExit(run())

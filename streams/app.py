@@ -1,6 +1,7 @@
 """The app: Faust with the batch path, the tables and one agent; what it folds comes from outside."""
 
 import logging
+import socket
 from typing import Any, cast
 
 import faust
@@ -10,7 +11,7 @@ from streams.batches import ChunkConsumer, ChunkSchema, ChunkTransport
 from streams.fold import Fold
 from streams.hands import Hands
 from streams.intake import MOST_RECORDS, Intake
-from streams.settings import Settings
+from streams.settings import Settings, SettingsWrong
 from streams.transactions import CHANGELOGS
 from tables.faust_tables import RowTable, RowTableManager
 from tables.shard import TABLES, Shards
@@ -33,6 +34,8 @@ def create(
     settings: Settings, topics: Topics, fold: Fold, *, most_records: int = MOST_RECORDS, web: bool = True
 ) -> App:
     """An app that folds all partitions that the group gives it. `topics` are those that `wire.topics.ensure` found."""
+    if web:
+        _check_free(settings.web_host, settings.web_port)
     kafka = settings.kafka()
     app = App(
         settings.group,
@@ -74,6 +77,17 @@ def create(
             hands.take(event.value, event.ack)
 
     return app
+
+
+def _check_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise SettingsWrong(
+            f"SEATSTREAM_WEB: {host}:{port} cannot be used ({error.strerror}). Each worker on a machine needs a port of"
+            " its own."
+        ) from error
 
 
 def _credentials(kafka: dict[str, Any]) -> CredentialsT | None:

@@ -40,6 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def run() -> int:
+    """`main`, where Ctrl-C at any moment is an end like any other, told by the exit code alone."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        return 130
+
+
 def clash_with_pytables() -> str | None:
     """Says what to do where PyTables shares this environment; its package is called `tables` too."""
     try:

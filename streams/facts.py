@@ -10,6 +10,9 @@ import os
 import sys
 from asyncio import Future
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from threading import Thread
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -77,7 +80,13 @@ class Publisher:
         if topic is not None:
             number = self._line
             await self._room.acquire()
-            sending = await self.producer.send(self.prefix + topic, said, key)
+            try:
+                sending = await self.producer.send(self.prefix + topic, said, key)
+            except Exception as error:
+                # Too large for any message, say, or the broker is gone for good.
+                self._room.release()
+                self._refuse(number, f"not sent: {error}")
+                return
             sending.add_done_callback(lambda sent: self._done(sent, topic, number))
 
     async def finish(self) -> None:
@@ -138,14 +147,17 @@ async def _publish_input(settings: Any, check: bool, topic: Topic | None, consol
             **settings.kafka(), enable_idempotence=True, linger_ms=5, max_request_size=REQUEST_BYTES
         )
         await producer.start()
-    except (KafkaError, TopicsUnfit, OSError) as error:
+    except TopicsUnfit as error:
+        console.print(f"seatstream facts: {error}", markup=False)
+        return None
+    except (KafkaError, OSError) as error:
         servers = ", ".join(settings.broker)
         console.print(f"seatstream facts: no Kafka to send to at {servers}: {error}", markup=False)
         return None
     publisher = Publisher(producer, topics.prefix, check, topic, console)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:
-        with Progress(*columns, console=console, transient=True) as progress:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("waiting for facts")
             number = 0
             async for line in _lines(sys.stdin.fileno()):
@@ -156,14 +168,25 @@ async def _publish_input(settings: Any, check: bool, topic: Topic | None, consol
             await publisher.finish()
     finally:
         await producer.stop()
-    console.print(summary(publisher))
+        console.print(summary(publisher))
     return publisher
 
 
 async def _lines(descriptor: int) -> AsyncIterator[bytes]:
     """Lines as they come: a slow pipe is not waited for until a buffer is full."""
+    loop, chunks = asyncio.get_running_loop(), asyncio.Queue[bytes](1)
+
+    def read() -> None:
+        # Where nobody waits for the lines any more, the loop is closed.
+        with suppress(RuntimeError, CancelledError):
+            while chunk := os.read(descriptor, CHUNK_BYTES):
+                asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
+            asyncio.run_coroutine_threadsafe(chunks.put(b""), loop).result()
+
+    # Of its own, and not asyncio's: that would be waited for at the end, and a read of a quiet pipe may never end.
+    Thread(target=read, daemon=True).start()
     rest = b""
-    while chunk := await asyncio.to_thread(os.read, descriptor, CHUNK_BYTES):
+    while chunk := await chunks.get():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line

@@ -6,9 +6,11 @@
 import argparse
 import os
 import re
+import ssl
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -75,22 +77,42 @@ class Settings:
 
     def kafka(self) -> dict[str, Any]:
         """How every client of ours reaches Kafka, in aiokafka's words."""
-        # Imported late: `seatstream settings` answers without loading Kafka's clients.
-        from aiokafka.helpers import create_ssl_context  # noqa: PLC0415
-
         options: dict[str, Any] = {"bootstrap_servers": list(self.broker), "security_protocol": self.security_protocol}
         if self.security_protocol.endswith("SSL"):
-            options["ssl_context"] = create_ssl_context(
-                cafile=_text(self.ssl_cafile),
-                certfile=_text(self.ssl_certfile),
-                keyfile=_text(self.ssl_keyfile),
-                password=self.ssl_password,
-            )
+            options["ssl_context"] = self._ssl_context()
         if self.security_protocol.startswith("SASL"):
             options["sasl_mechanism"] = self.sasl_mechanism
             options["sasl_plain_username"] = self.sasl_username
             options["sasl_plain_password"] = self.sasl_password
         return options
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.ssl_cafile)
+        if self.ssl_certfile is not None:
+            # A password is always given: without one, a locked key would ask for it at the terminal.
+            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile, self.ssl_password or "")
+        return context
+
+    def at_odds(self) -> list[str]:
+        """What is wrong between settings that are each right by themselves."""
+        wrong = []
+        if self.security_protocol.startswith("SASL"):
+            wrong += [
+                f"{variable}: is needed for {self.security_protocol}"
+                for variable, value in (
+                    ("SEATSTREAM_SASL_PLAIN_USERNAME", self.sasl_username),
+                    ("SEATSTREAM_SASL_PLAIN_PASSWORD", self.sasl_password),
+                )
+                if value is None
+            ]
+        if self.security_protocol.endswith("SSL"):
+            try:
+                self._ssl_context()
+            except (OSError, ValueError) as error:
+                wrong.append(f"SEATSTREAM_SSL_...: the files cannot be used: {error}")
+        if self.tokens is None and not _is_loopback(self.web_host):
+            wrong.append(f"SEATSTREAM_WEB: without SEATSTREAM_TOKENS only loopback, such as 127.0.0.1:{self.web_port}")
+        return wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +143,11 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     ]
     if wrong:
         raise SettingsWrong("\n".join(wrong))
-    return Settings(**values)
+    settings = Settings(**values)
+    wrong = settings.at_odds()
+    if wrong:
+        raise SettingsWrong("\n".join(wrong))
+    return settings
 
 
 def duration_ms(text: str) -> int:
@@ -153,6 +179,9 @@ def _host_and_port(address: str, default_port: int | None = None) -> tuple[str, 
         host, port = parts.hostname, parts.port or default_port
     except ValueError:
         host = port = None
+    if "@" in address:
+        # Not shown: it may hold a password.
+        raise ValueError("holds an @; a host and a port are needed, and who we are goes into SEATSTREAM_SASL_PLAIN_...")
     if not host or not port or parts.path or parts.query or re.search(r"\s", address):
         raise ValueError(f"{address!r} is not a host and a port; write 127.0.0.1:9092")
     return host, port
@@ -178,10 +207,12 @@ def _whole(name: str, least: int, most: int) -> Callable[[str], dict[str, Any]]:
     return read_whole
 
 
-def _duration(name: str, least: str) -> Callable[[str], dict[str, Any]]:
+def _duration(name: str, least: str, most: str = "P36500D") -> Callable[[str], dict[str, Any]]:
     def read_duration(text: str) -> dict[str, Any]:
         if duration_ms(text) < duration_ms(least):
             raise ValueError(f"{text} is too short; at least {least}")
+        if duration_ms(text) > duration_ms(most):
+            raise ValueError(f"{text} is too long; at most {most}")
         return {name: duration_ms(text)}
 
     return read_duration
@@ -219,8 +250,11 @@ def _maybe(name: str) -> Callable[[str], dict[str, Any]]:
     return lambda text: {name: text or None}
 
 
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 SETTINGS = (
@@ -242,7 +276,8 @@ SETTINGS = (
         "SEATSTREAM_SESSION",
         "PT20S",
         "silence that costs a worker its partitions",
-        _duration("session_ms", "PT6S"),
+        # Kafka's brokers take no longer one unless told to.
+        _duration("session_ms", "PT6S", "PT30M"),
     ),
     Setting("SEATSTREAM_CACHE", "", "where the embedded Kafka is kept; none: the user's cache", lambda text: {}),
     Setting(
@@ -289,7 +324,7 @@ def in_force(environ: Mapping[str, str]) -> str:
     rows = []
     for setting in SETTINGS:
         value = environ.get(setting.variable, setting.default).strip()
-        shown = "(hidden)" if setting.secret and value else value or "(empty)"
+        shown = "(hidden)" if value and (setting.secret or "@" in value) else value or "(empty)"
         rows.append((setting.variable, shown, "set" if setting.variable in environ else "default", setting.meaning))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(

@@ -39,25 +39,18 @@ def work(build: Build, loglevel: str = "info") -> int:
     """Runs a worker until it is told to stop; 1 where it cannot start, with the reason."""
     try:
         settings = environment.read()
-    except SettingsWrong as error:
-        print(f"seatstream: {error}", file=sys.stderr)
-        return 1
-    held = _hold(settings.data)
-    if held is None:
-        print(
-            f"seatstream: another worker uses {settings.data}. Each needs a data directory of its own: set SEATSTREAM_DATA.",
-            file=sys.stderr,
-        )
-        return 1
-    try:
+        not_yet = [name for name, is_set in _to_come(settings).items() if is_set]
+        if not_yet:
+            raise SettingsWrong("\n".join(f"{name}: nothing obeys it yet; leave it out" for name in not_yet))
+        held = _hold(settings.data)
         topics = asyncio.run(ensure(settings.topics, settings.kafka()))
-    except TopicsUnfit as error:
+        app = build(settings, topics)
+    except (SettingsWrong, TopicsUnfit) as error:
         print(f"seatstream: {error}", file=sys.stderr)
         return 1
     except KafkaError as error:
         print(f"seatstream: Kafka does not answer at {', '.join(settings.broker)}: {error}", file=sys.stderr)
         return 1
-    app = build(settings, topics)
     worker = app.Worker(loglevel=loglevel, quiet=True, redirect_stdouts=False, override_logging=False)
     # It would write to the terminal between our lines.
     worker.spinner = None
@@ -70,15 +63,29 @@ def work(build: Build, loglevel: str = "info") -> int:
     return 0
 
 
-def _hold(data: Path) -> IO[str] | None:
-    """The data directory for ourselves, as long as this process lives; None where another one has it."""
-    data.mkdir(parents=True, exist_ok=True)
-    lock = (data / "lock").open("w")
+def _to_come(settings: Settings) -> dict[str, bool]:
+    """What the wire promises and no code does yet. Whoever sets it must not believe that it is done."""
+    return {
+        "SEATSTREAM_CLOCK": settings.clock != "system",
+        "SEATSTREAM_TOKENS": settings.tokens is not None,
+        "SEATSTREAM_WEBHOOKS": settings.webhooks is not None,
+    }
+
+
+def _hold(data: Path) -> IO[str]:
+    """The data directory for ourselves, as long as this process lives."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = (data / "lock").open("w")
+    except OSError as error:
+        raise SettingsWrong(f"SEATSTREAM_DATA: {data} cannot be written to: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         lock.close()
-        return None
+        raise SettingsWrong(
+            f"another worker uses {data}. Each needs a data directory of its own: set SEATSTREAM_DATA."
+        ) from error
     return lock
 
 

@@ -1,6 +1,7 @@
 """`seatstream facts` against the real broker: lines in, messages on the right topics and partitions."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +75,36 @@ def test_a_setting_that_cannot_be_used_is_said() -> None:
 
     assert sent.returncode == 1
     assert b"SEATSTREAM_PARTITIONS" in sent.stderr and b"Traceback" not in sent.stderr
+
+
+def test_ctrl_c_ends_it_though_its_input_is_quiet(broker: str, prefix: str) -> None:
+    environment = os.environ | {"SEATSTREAM_BROKER": f"kafka://{broker}", "SEATSTREAM_PREFIX": prefix}
+    with subprocess.Popen(
+        [sys.executable, "-c", SENDS], stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=environment
+    ) as sending:
+        assert sending.stdin is not None and sending.stderr is not None
+        sending.stdin.write(b"not json\n")
+        sending.stdin.flush()
+        assert b"line 1" in sending.stderr.readline()
+        sending.send_signal(signal.SIGINT)
+
+        assert sending.wait(20) == 130
+        assert sending.stderr.read() == b"sent nothing; 1 lines not sent\n"
+
+
+def test_a_line_too_large_for_any_message_is_told_and_the_next_is_sent(broker: str, prefix: str) -> None:
+    lines = b'{"x": "%s"}\n{}\n' % (b"x" * 5_000_000)
+    command = SENDS.replace("parse_args()", "parse_args(['--no-check', '--topic', 'credit-burn'])")
+    environment = os.environ | {"SEATSTREAM_BROKER": f"kafka://{broker}", "SEATSTREAM_PREFIX": prefix}
+    sent = subprocess.run(
+        [sys.executable, "-c", command],
+        input=lines,
+        capture_output=True,
+        cwd=ROOT,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
+
+    assert sent.returncode == 1
+    assert b"line 1: not sent" in sent.stderr and b"sent 1 to credit-burn" in sent.stderr

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.cli import COMMANDS, clash_with_pytables, main
+from streams import play
+from streams.cli import COMMANDS, clash_with_pytables, main, run
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,3 +45,13 @@ def test_pytables_in_the_same_environment_is_named_at_start(
     assert code == 1
     assert "PyTables 3.10.2 is installed" in told
     assert "environment of its own" in told
+
+
+def test_ctrl_c_at_any_moment_is_told_by_the_exit_code_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(play, "run", interrupted)
+    monkeypatch.setattr("sys.argv", ["seatstream", "play", "-"])
+
+    assert run() == 130

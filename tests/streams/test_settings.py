@@ -55,3 +55,27 @@ def test_secrets_are_hidden_and_the_rest_is_shown() -> None:
 
     assert "sesame" not in shown
     assert any(line.split()[:3] == ["SEATSTREAM_PREFIX", "eu-", "set"] for line in shown.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"SEATSTREAM_SECURITY_PROTOCOL": "SASL_SSL", "SEATSTREAM_SASL_PLAIN_USERNAME": "us"}, "PASSWORD: is needed"),
+        ({"SEATSTREAM_SECURITY_PROTOCOL": "SSL", "SEATSTREAM_SSL_CAFILE": __file__}, "files cannot be used"),
+        ({"SEATSTREAM_WEB": "0.0.0.0:6066"}, "without SEATSTREAM_TOKENS only loopback"),
+        ({"SEATSTREAM_HISTORY": "P9999999999999D"}, "too long"),
+        ({"SEATSTREAM_SESSION": "P1D"}, "too long"),
+    ],
+)
+def test_what_could_only_fail_later_is_said_at_once(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsWrong, match=said):
+        read(environ)
+
+
+def test_a_password_in_the_brokers_address_is_neither_taken_nor_shown() -> None:
+    environ = {"SEATSTREAM_BROKER": "kafka://us:sesame@a:9092"}
+
+    with pytest.raises(SettingsWrong) as wrong:
+        read(environ)
+
+    assert "sesame" not in str(wrong.value) + in_force(environ)

@@ -1,11 +1,14 @@
 """A worker that cannot start says why in a sentence, and ends with 1."""
 
 import fcntl
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from streams.settings import SettingsWrong, read
+from streams.wiring import build
 from streams.worker import work
 
 
@@ -32,6 +35,32 @@ def test_a_data_directory_that_another_worker_uses(tmp_path: Path, capsys: pytes
 
         assert work(never) == 1
     assert "Each needs a data directory of its own" in capsys.readouterr().err
+
+
+def test_a_data_directory_that_cannot_be_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SEATSTREAM_DATA", str(tmp_path / "file" / "data"))
+
+    assert work(never) == 1
+    assert "SEATSTREAM_DATA: " in capsys.readouterr().err
+
+
+def test_a_clock_that_nothing_obeys_yet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SEATSTREAM_CLOCK", "topic")
+
+    assert work(never) == 1
+    assert "SEATSTREAM_CLOCK: nothing obeys it yet" in capsys.readouterr().err
+
+
+def test_a_port_that_another_worker_listens_on(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = read({"SEATSTREAM_WEB": f"127.0.0.1:{port}", "SEATSTREAM_DATA": str(tmp_path)})
+
+        with pytest.raises(SettingsWrong, match=f"127.0.0.1:{port} cannot be used .* needs a port of its own"):
+            build(settings, settings.topics)
 
 
 def test_a_kafka_that_does_not_answer(capsys: pytest.CaptureFixture[str]) -> None:
