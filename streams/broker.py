@@ -334,10 +334,14 @@ def cluster_id(data: Path, nodes: int) -> str:
     """The id of the cluster that lives in this directory; a new one in an empty directory."""
     path = data / "cluster.json"
     if path.exists():
-        known = json.loads(path.read_text())
-        if known["nodes"] != nodes:
-            raise BrokerError(f"{data} holds a broker of another size: start it with --nodes {known['nodes']}")
-        return str(known["id"])
+        try:
+            known = json.loads(path.read_text())
+            size, known_id = known["nodes"], str(known["id"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise BrokerError(f"{path} cannot be read: name another directory with --data") from error
+        if size != nodes:
+            raise BrokerError(f"{data} holds a broker of another size: start it with --nodes {size}")
+        return known_id
     if any(data.iterdir()):
         raise BrokerError(f"{data} is not empty and holds no broker: name an empty directory with --data")
     random_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

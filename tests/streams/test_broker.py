@@ -25,6 +25,13 @@ def test_a_directory_of_three_nodes_is_not_opened_as_one(tmp_path: Path) -> None
         cluster_id(tmp_path, nodes=1)
 
 
+def test_a_directory_whose_first_start_was_cut_short_is_said(tmp_path: Path) -> None:
+    (tmp_path / "cluster.json").write_text('{"id": "S')
+
+    with pytest.raises(BrokerError, match=r"cluster\.json cannot be read"):
+        cluster_id(tmp_path, nodes=1)
+
+
 def test_a_directory_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").touch()
 
