@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup demo broker test check check-long mutate bench lock clean
+.PHONY: help setup demo broker test check pencil check-long mutate bench lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -25,11 +25,14 @@ test: lint  ## everything that must hold before a change lands: lint, types, imp
 check: lint  ## the same without a broker, for while you write
 	@$(BIN)/python -m pytest -q -m "not broker"
 
+pencil: .venv/ready-to-develop  ## the ledger's worked examples, in a few seconds, for after every change
+	@$(BIN)/python -m pytest -q -m pencil tests/ledger
+
 check-long: .venv/ready-to-develop  ## random histories against the naive model, for as long as you let it; resumes
 	@$(BIN)/python -m tests.long
 
-mutate: .venv/ready-to-develop  ## breaks the ledger's rules one place at a time; every break should turn a test red
-	@$(BIN)/python -m tests.mutate
+mutate: .venv/ready-to-develop  ## breaks the ledger's rules one place at a time; every break should turn a test red; resumes
+	@$(BIN)/python -m tests.mutation
 
 bench: .venv/ready-to-develop  ## what we measure, as tables
 	@$(BIN)/python -m bench.ledger

@@ -1,0 +1,58 @@
+"""What was found out about each mutant, kept in `.mutants/` from run to run."""
+
+import hashlib
+import json
+from collections import Counter
+
+from tests.mutation.mutants import ROOT, Mutant
+
+KEPT = ROOT / ".mutants"
+
+
+def fingerprint(*folders: str) -> str:
+    """Of all Python files in these folders."""
+    found = hashlib.sha256()
+    for folder in folders:
+        for path in sorted((ROOT / folder).glob("*.py")):
+            found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()[:12]
+
+
+class Found:
+    """Who turned each mutant red, or that nobody did."""
+
+    def __init__(self, mutants: list[Mutant], explained: set[str]) -> None:
+        KEPT.mkdir(exist_ok=True)
+        self.mutants = mutants
+        self.explained = explained
+        #: `pencil test_corners::...`, or `green`.
+        self.verdicts: dict[str, str] = {}
+        #: How often a test turned mutants of a file, and of a function, red.
+        self.kills: Counter[tuple[str, str]] = Counter()
+        self._file = KEPT / "met.jsonl"
+        self._tests = fingerprint("tests/ledger")
+        by_key = {(each.name, each.text): each for each in mutants}
+        lines = self._file.read_text().splitlines() if self._file.exists() else []
+        for name, text, tests, verdict in map(json.loads, lines):
+            mutant = by_key.get((name, text))
+            if mutant is not None and (verdict != "green" or tests == self._tests or name in explained):
+                self._know(mutant, verdict)
+
+    def is_pending(self, mutant: Mutant) -> bool:
+        return mutant.name not in self.verdicts
+
+    def pending(self) -> list[Mutant]:
+        return [each for each in self.mutants if self.is_pending(each)]
+
+    def note(self, mutant: Mutant, verdict: str, *, kept: bool = True) -> None:
+        self._know(mutant, verdict)
+        if kept:
+            with self._file.open("a") as file:
+                file.write(json.dumps([mutant.name, mutant.text, self._tests, verdict]) + "\n")
+
+    def _know(self, mutant: Mutant, verdict: str) -> None:
+        self.verdicts[mutant.name] = verdict
+        if verdict != "green":
+            test = verdict.split(" ", 1)[1]
+            self.kills[mutant.file, test] += 1
+            self.kills[f"{mutant.file} {mutant.function}", test] += 1
