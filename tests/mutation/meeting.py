@@ -1,8 +1,8 @@
 """The tests that a mutant meets, collected by pytest once; what each of them runs; and the meeting itself.
 
 A test is of one of these suites, and mutants meet them in this order: `pencil` (what `make pencil` runs), `reopened` (the same
-stories, on an engine that is opened anew for each line), `duels` (fixed histories, against what the naive model said of them), `laws`
-(the property tests) and `wire` (the tests of what is read and written).
+stories, on an engine that is opened anew for each line), `duels` (fixed histories, against what the naive model said of them),
+`laws` (the property tests) and `wire` (the tests of what is read and written).
 """
 
 import os
@@ -26,12 +26,12 @@ from tests.mutation.mutants import ROOT, Mutant
 SUITES = ("pencil", "reopened", "duels", "laws", "wire")
 WATCHED_BY_LINE = SUITES[:3]
 FOLDERS = (str(ROOT / "tests/ledger"), str(ROOT / "tests/wire"))
-DUELS = 80
+DUELS = 60
 #: A test that takes so much longer than on the unchanged code, watched, is in an endless loop: that is red, too.
 PATIENCE, PATIENCE_S = 3, 2.0
 MEMORY = 3 << 30
 #: A property test that takes longer is left out: the duels see what it sees.
-LONGEST_S = 1.5
+LONGEST_S = 0.8
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -155,17 +155,29 @@ class _Told:
 def record(tests: list[Test]) -> Recorded:
     """Of all tests, and of duels that are fought here for the first time."""
     found = Recorded(seconds={}, lines={}, duels=_record_duels(), red_anyway=[])
+    signal.signal(signal.SIGPROF, _enough)
     for test in tests + duel_tests(found.duels):
         started = time.process_time()
         try:
-            lines = _lines_run(test)
+            if test.suite not in WATCHED_BY_LINE:
+                signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
+            found.lines[test.name] = _lines_run(test)
+            found.seconds[test.name] = time.process_time() - started
+        except _Enough:
+            pass
         except BaseException as red:
             found.red_anyway.append(f"{test.name}: {type(red).__name__}")
-            continue
-        found.seconds[test.name] = time.process_time() - started
-        if test.suite in WATCHED_BY_LINE or found.seconds[test.name] < LONGEST_S:
-            found.lines[test.name] = lines
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
     return found
+
+
+class _Enough(BaseException):
+    """It takes too long."""
+
+
+def _enough(*_: Any) -> None:
+    raise _Enough
 
 
 def _record_duels() -> dict[int, bytes]:

@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -58,7 +59,6 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
     seen: Counter[tuple[str, str]] = Counter()
     for top in tree.body:
         for place in _places(top, _Place("", top, range(0), top)):
-            text = hashlib.sha256(ast.unparse(place.owner).encode()).hexdigest()[:12]
             for what, change in _changes(place.node):
                 seen[place.function, what] += 1
                 number = seen[place.function, what]
@@ -67,11 +67,16 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
                     function=place.function,
                     what=what if number == 1 else f"{what} ({number})",
                     lines=place.lines,
-                    text=text,
+                    text=_hashed(place.owner),
                     tree=tree,
                     top=top,
                     change=change,
                 )
+
+
+@cache
+def _hashed(owner: ast.stmt) -> str:
+    return hashlib.sha256(ast.unparse(owner).encode()).hexdigest()[:12]
 
 
 # --- where -----------------------------------------------------------------------------------------------------------
