@@ -7,8 +7,8 @@ import pytest
 from tests.ledger import language
 
 HERE = Path(__file__).parent
-#: Drawn by chance, or about the naive model.
-NO_PENCIL = ("test_laws", "test_model")
+#: Drawn by chance, about the naive model, or about what a question costs where there is much.
+NO_PENCIL = ("test_laws", "test_model", "test_questions")
 
 
 @pytest.fixture(params=["engine", "reopened", "model"])
@@ -27,5 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent != HERE or item.path.stem in NO_PENCIL or not isinstance(item, pytest.Function):
             continue
         player = item.callspec.params.get("play", "engine") if hasattr(item, "callspec") else "engine"
-        if player == "engine" and not hasattr(item.obj, "hypothesis"):
+        drawn = hasattr(item.obj, "hypothesis") or item.get_closest_marker("drawn")
+        if player == "engine" and not drawn:
             item.add_marker("pencil")

@@ -77,7 +77,7 @@ def on_drawn_histories(count: int, most: int = 40) -> Callable[[Law], Callable[[
 
         # Pytest asks for a fixture where the wrapped function has an argument.
         del test.__dict__["__wrapped__"]
-        return test
+        return pytest.mark.drawn(test)
 
     return decorate
 

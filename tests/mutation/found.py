@@ -13,7 +13,7 @@ def fingerprint(*folders: str) -> str:
     """Of all Python files in these folders."""
     found = hashlib.sha256()
     for folder in folders:
-        for path in sorted((ROOT / folder).glob("*.py")):
+        for path in sorted((ROOT / folder).rglob("*.py")):
             found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()[:12]
 
