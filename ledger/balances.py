@@ -28,7 +28,19 @@ from ledger.contracts import ContractBrief, CustomerRow
 from ledger.grants import Holder, holder_key, holder_of
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.rows import Book
-from ledger.stretches import CLOSED_SCOPE, GROUP, SCOPE, GroupStretch, Part, ScopeRow, Stretch, add, draws, in_order
+from ledger.stretches import (
+    CLOSED_SCOPE,
+    GROUP,
+    RECENT,
+    SCOPE,
+    GroupStretch,
+    Part,
+    ScopeRow,
+    Stretch,
+    add,
+    draws,
+    in_order,
+)
 
 
 class Account(Changing):
@@ -64,10 +76,18 @@ class Account(Changing):
         return self.paid_by(Burn(time, id, amount, key), holder)
 
     def burn_quickly(
-        self, brief: ContractBrief, seat_id: str | None, seat_group_key: str, time: Instant, id: str, amount: Amount
-    ) -> tuple["Seat", list[tuple[str, Amount]]] | None:
+        self,
+        brief: ContractBrief,
+        seat_id: str | None,
+        seat_group_key: str,
+        time: Instant,
+        id: str,
+        id_key: bytes,
+        amount: Amount,
+    ) -> tuple["Seat", list[tuple[str, Amount]], int | None] | None:
         """What `burn` does, for the usual burn: one that falls into the newest stretches, behind every point at which a
-        shared grant ran dry, and is paid without making one run dry. None, and nothing done, for any other."""
+        shared grant ran dry, and is paid without making one run dry. Answers too whose shared grant paid (its contract,
+        0 for the customer's). None, and nothing done, for any other."""
         seat = self._seats.get((brief.number, seat_group_key, seat_id))
         if seat is None:
             seat = self._find_seat(brief, seat_id, seat_group_key)
@@ -102,9 +122,10 @@ class Account(Changing):
         recent = row.recent
         later = 0
         older = False
-        if recent and (recent[-1][0] > time or (recent[-1][0] == time and recent[-1][1] > id)):
-            older = (recent[0][0], recent[0][1]) > (time, id)
-            later = 0 if older else sum([each[2] for each in recent if (each[0], each[1]) > (time, id)])
+        newest = not recent or time > recent[-1][0] or (time == recent[-1][0] and id > recent[-1][1])
+        if not newest:
+            older = recent[0][:2] > (time, id)
+            later = 0 if older else sum([each[2] for each in recent if each[:2] > (time, id)])
         # The part that the burn goes to was `had`, and the burn is the amount from `low` to `high` of what it will be.
         parts = stretch.parts
         own = stretch.own
@@ -137,9 +158,11 @@ class Account(Changing):
             if has <= reach:
                 break
         beyond = has - (had if had > reach else reach)
+        pool: int | None = None
         if beyond > 0:
             if tail < len(shared):
                 grant = shared[tail]
+                pool = grant.contract
                 if grant.drawn + beyond > grant.left:
                     return None
                 grant.drawn += beyond
@@ -150,15 +173,20 @@ class Account(Changing):
             parts[-1].amount = has
         else:
             parts.append(Part(tail, amount))
-        row.note(time, id, amount)
+        if newest:
+            recent.append((time, id, amount))
+            if len(recent) > RECENT:
+                del recent[0]
+        else:
+            row.note(time, id, amount)
         group_row = self.group
-        group_row.last = max(group_row.last, time)
-        group_row.first = min(group_row.first, time)
+        if not group_row.first <= time <= group_row.last:
+            group_row.first, group_row.last = min(group_row.first, time), max(group_row.last, time)
         era = time // ERA
         if era != self._era:
             self._era = era
             self._era_prefix = (era + ERA_BIAS).to_bytes(4, "big") + self._prefix
-        place = (time + (1 << 63)).to_bytes(8, "big") + id.encode()
+        place = (time + (1 << 63)).to_bytes(8, "big") + id_key
         put = self.book.rows.put
         as_bytes = amount.to_bytes(11, "big")
         put("trail", b"b" + self._era_prefix + row.number.to_bytes(4, "big") + place, as_bytes)
@@ -168,17 +196,18 @@ class Account(Changing):
         save(GROUP, self._group_key, group_row)
         if brief.carry and tail == len(shared) and beyond > 0:
             self._note_debt(seat.key, seat.holder, stretch, group)
-        return seat, paid
+        return seat, paid, pool
 
     def _find_seat(self, brief: ContractBrief, seat_id: str | None, seat_group_key: str) -> "Seat | None":
         if seat_id is not None and seat_group_key not in self.customer.seat_group_keys:
             return None
         holder = Holder(brief.number) if seat_id is None else Holder(brief.number, seat_id, seat_group_key)
         key = holder_key(self.customer, holder)
-        row = self.book.load(SCOPE, self.scope_key(key))
+        row_key = b"S" + self._prefix + key
+        row = self.book.load(SCOPE, row_key)
         if row is None:
             return None
-        seat = self._seats[brief.number, seat_group_key, seat_id] = Seat(holder, key, self.scope_key(key), row)
+        seat = self._seats[brief.number, seat_group_key, seat_id] = Seat(holder, key, row_key, row)
         if brief.carries:
             seat.carried_until = max((at for _, at in self._heirs(holder, ORIGIN)), default=ORIGIN)
         return seat

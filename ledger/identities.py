@@ -28,7 +28,7 @@ from ledger.grants import parts_of
 from ledger.instants import Instant
 from ledger.outcome import Folded, Refused, Waiting
 from ledger.partition import Partition, Refuse
-from ledger.rows import Kind, Row, number_key
+from ledger.rows import Kind, Row, number_key, written
 
 
 class KnownRow(Row):
@@ -61,6 +61,16 @@ def digest_of(fact: AnyFact) -> int:
 class Identities(Partition):
     """A partition's facts that are remembered, over the rows of one batch."""
 
+    def _prefixes_of(self, generation: int) -> tuple[bytes, bytes, bytes]:
+        """With what the keys of burns begin that may be known now: in this generation, the one before and the next."""
+        prefixes = self._prefixes.get(generation)
+        if prefixes is None:
+            this, before, following = (
+                b"i" + (each + (1 << 31)).to_bytes(4, "big") for each in (generation, generation - 1, generation + 1)
+            )
+            prefixes = self._prefixes[generation] = (this, before, following)
+        return prefixes
+
     def _identity_key(self, who: CustomerRow, fact: AnyFact, generation: int | None) -> bytes:
         of = _TOPIC_BYTE[topic(fact)]
         if generation is None:
@@ -79,11 +89,12 @@ class Identities(Partition):
         """The key under which a fact is remembered, and what is remembered."""
         if not isinstance(fact, CreditBurn | BurnVoided):
             key = self._identity_key(who, fact, None)
-            return key, self.book.load(KNOWN_FOR_EVER, key)
+            value = self._get("state", key)
+            return key, None if value is None else KNOWN_FOR_EVER.read(value)
         for generation in self._generations(arrived_at):
             key = self._identity_key(who, fact, generation)
-            known = self.book.load(KNOWN, key)
-            if known is not None and arrived_at <= known.until:
+            value = self._get("trail", key)
+            if value is not None and arrived_at <= (known := KNOWN.read(value)).until:
                 return key, known
         later = min(max(fact.time, arrived_at), arrived_at + self.ahead)
         return self._identity_key(who, fact, later // self.lateness), None
@@ -91,15 +102,16 @@ class Identities(Partition):
     def _until(self, fact: AnyFact, arrived_at: Instant) -> Instant:
         return max(fact.time, arrived_at) + self.lateness
 
-    def _remember(self, who: CustomerRow, key: bytes, fact: AnyFact, row: KnownRow) -> None:
-        self.book.save(KNOWN if key[:1] == b"i" else KNOWN_FOR_EVER, key, row)
+    def _remember(self, key: bytes, row: KnownRow) -> None:
+        # At once, not with the batch: an identity is asked for once, so that nothing is gained by holding it decoded.
+        self.book.rows.put("trail" if key[:1] == b"i" else "state", key, written(row))
 
     def _forget(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant) -> int:
         """Answers the digest of the fact as it arrived."""
         key, known = self._identity(who, fact, arrived_at)
         if known is None:
             return digest_of(fact)
-        self.book.drop(KNOWN if key[:1] == b"i" else KNOWN_FOR_EVER, key)
+        self.book.rows.delete("trail" if key[:1] == b"i" else "state", key)
         return known.digest
 
     def _first_outcome(self, who: CustomerRow, fact: AnyFact, known: KnownRow) -> Folded | Refused | Waiting:

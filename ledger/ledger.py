@@ -36,12 +36,12 @@ from ledger.facts import (
     RecurringCreditAdded,
     SubscriptionAdded,
 )
-from ledger.grants import SEAT, Holder, holder_key, parts_of
+from ledger.grants import Holder, holder_key
 from ledger.history import scope_of
-from ledger.identities import KNOWN, KnownRow, burn_result, digest_of
+from ledger.identities import KnownRow, burn_result, digest_of
 from ledger.instants import Instant
 from ledger.outcome import FORGIVEN, Changed, EverySeat, Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
-from ledger.partition import Missing, Refuse
+from ledger.partition import AtHand, Missing, Refuse
 from ledger.rows import after, instant_key, number_key, text_key, text_of
 from ledger.waiting import DUE, WAITING, WAITING_COUNT, WaitingRow
 
@@ -58,7 +58,7 @@ class Ledger(Agreements):
         """Writes what was folded, and forgets what was read: the end of a batch."""
         self.book.close()
         self._accounts.clear()
-        self._customers.clear()
+        self._at_hand.clear()
         self._prefixes.clear()
 
     # --- folding ---
@@ -77,13 +77,15 @@ class Ledger(Agreements):
     def _burn_quickly(self, fact: CreditBurn, arrived_at: Instant) -> Folded | None:
         """The usual burn: new, in time, of a contract that is known, in the newest stretch of its account. None, and nothing
         done, for any other."""
-        load = self.book.load
-        who = self._customers.get(fact.customer_id)
-        if who is None:
-            who = load(CUSTOMER, customer_key(fact.customer_id))
-            if who is None:
+        at_hand = self._at_hand.get(fact.customer_id)
+        if at_hand is None:
+            key = customer_key(fact.customer_id)
+            row = self.book.load(CUSTOMER, key)
+            if row is None:
                 return None
-            self._customers[fact.customer_id] = who
+            at_hand = AtHand(row, key, self._accounts.setdefault(row.number, {}))
+            self._at_hand[fact.customer_id] = at_hand
+        who = at_hand.row
         time = fact.time
         if who.waiting or time < arrived_at - self.lateness or time > arrived_at + self.ahead:
             return None
@@ -98,52 +100,58 @@ class Ledger(Agreements):
                     break
             else:
                 return None
-        account = self._accounts.get(who.number, {}).get(fact.credit_type)
+        account = at_hand.accounts.get(fact.credit_type)
         if account is None:
             if fact.credit_type not in who.credit_types:
                 return None
             account = self._account(who, fact.credit_type)
         id = fact.id
-        ending = who.number.to_bytes(4, "big") + b"b" + id.encode()
+        id_key = id.encode()
+        ending = at_hand.known + id_key
         generation = arrived_at // self.lateness
-        prefixes = self._prefixes.get(generation)
-        if prefixes is None:
-            prefixes = self._prefixes[generation] = tuple(
-                b"i" + (each + (1 << 31)).to_bytes(4, "big") for each in (generation, generation - 1, generation + 1)
-            )
-        if load(KNOWN, prefixes[0] + ending) is not None or load(KNOWN, prefixes[1] + ending) is not None:
-            return None
+        this, before, following = self._prefixes.get(generation) or self._prefixes_of(generation)
         latest = time if time > arrived_at else arrived_at
         later = latest // self.lateness > generation
-        if (later or (arrived_at + self.ahead) // self.lateness > generation) and load(
-            KNOWN, prefixes[2] + ending
-        ) is not None:
+        get = self._get
+        if (
+            get("trail", this + ending) is not None
+            or get("trail", before + ending) is not None
+            or (
+                (later or (arrived_at + self.ahead) // self.lateness > generation)
+                and get("trail", following + ending) is not None
+            )
+        ):
             return None
-        burned = account.burn_quickly(brief, fact.seat_id, fact.seat_group_key, time, id, fact.amount)
+        burned = account.burn_quickly(brief, fact.seat_id, fact.seat_group_key, time, id, id_key, fact.amount)
         if burned is None:
             return None
-        seat, paid = burned
+        seat, paid, pool = burned
         if time > who.folded_until:
             who.folded_until = time
-            self.book.save(CUSTOMER, customer_key(fact.customer_id), who)
-        known = KnownRow(digest_of(fact), latest + self.lateness, paid, seat.key, account.number, time, fact.amount)
-        self.book.save(KNOWN, (prefixes[2] if later else prefixes[0]) + ending, known)
+            self.book.save(CUSTOMER, at_hand.key, who)
+        self._remember(
+            (following if later else this) + ending,
+            KnownRow(digest_of(fact), latest + self.lateness, paid, seat.key, account.number, time, fact.amount),
+        )
         scope = seat.scope
         if scope is None:
             if fact.seat_id is None:
                 scope = self._pool(account, fact.customer_id, brief.number)
             else:
-                scope = scope_of(fact.customer_id, who, seat.holder, fact.credit_type)
+                scope = Scope(
+                    customer_id=fact.customer_id,
+                    contract_id=brief.contract_id,
+                    seat_id=fact.seat_id,
+                    seat_group_key=fact.seat_group_key,
+                    credit_type=fact.credit_type,
+                )
             seat.scope = scope
         changed: tuple[Changed | EverySeat, ...] = (Changed(scope=scope, since=time),)
-        if len(paid) > 1 or paid[0][0][:4] != SEAT:
-            pools = {parts_of(name)[1] for name, _ in paid if name and name[:4] != SEAT}
-            if brief.carry and not paid[-1][0]:
-                account.touch_burn(seat.key, time, pools)
-                changed = self._changed(fact.customer_id, who)
-            elif pools and (fact.seat_id is not None or 0 in pools):
-                scopes = [self._pool(account, fact.customer_id, number) for number in sorted(pools)]
-                changed = (*[Changed(scope=pool, since=time) for pool in scopes if pool is not scope], *changed)
+        if brief.carry and not paid[-1][0]:
+            account.touch_burn(seat.key, time, set() if pool is None else {pool})
+            changed = self._changed(fact.customer_id, who)
+        elif pool is not None and (fact.seat_id is not None or not pool):
+            changed = (Changed(scope=self._pool(account, fact.customer_id, pool), since=time), *changed)
         return Folded(result=burn_result(paid), changed=changed)
 
     def _pool(self, account: Account, customer_id: str, contract: int) -> Scope:
@@ -188,9 +196,7 @@ class Ledger(Agreements):
         except Refuse as refused:
             if refused.refusal.code not in FORGIVEN:
                 self._remember(
-                    who,
                     known_key,
-                    fact,
                     KnownRow(
                         digest,
                         self._until(fact, arrived_at),
@@ -202,13 +208,11 @@ class Ledger(Agreements):
             waiting = self._start_waiting(who, fact, arrived_at, missing)
             if isinstance(waiting, Waiting):
                 self._remember(
-                    who,
                     known_key,
-                    fact,
                     KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(waiting))),
                 )
             return waiting, []
-        self._remember(who, known_key, fact, row)
+        self._remember(known_key, row)
         return outcome, woken
 
     def _check_names(self, who: CustomerRow, fact: AnyFact) -> None:
@@ -283,18 +287,14 @@ class Ledger(Agreements):
                     outcome = Refused(refusal=refused.refusal)
                     if refused.refusal.code not in FORGIVEN:
                         self._remember(
-                            who,
                             known_key,
-                            fact,
                             KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(outcome))),
                         )
                     self._settled.append((fact, outcome))
                 except Missing as missing:
                     waiting = Waiting(message=missing.refusal.message, code=missing.refusal.code)
                     self._remember(
-                        who,
                         known_key,
-                        fact,
                         KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(waiting))),
                     )
                     who.waiting += 1
@@ -303,7 +303,7 @@ class Ledger(Agreements):
                     self.book.save(WAITING_COUNT, b"#waiting", counted)
                     self._put_waiting(who, fact, row.arrived_at, missing, int.from_bytes(key[-8:], "big"))
                 else:
-                    self._remember(who, known_key, fact, known)
+                    self._remember(known_key, known)
                     self._settled.append((fact, outcome))
                     woken += more
 
@@ -324,7 +324,7 @@ class Ledger(Agreements):
                     fact.time,
                     fact.amount,
                 )
-                self._remember(who, known_key, fact, known)
+                self._remember(known_key, known)
                 return Folded(result=burn_result(paid), changed=self._changed(fact.customer_id, who))
         return Refused(refusal=Refusal(code="wait_over", message=f"{row.message}, and did not come in time", law="L19"))
 
@@ -398,7 +398,7 @@ class Ledger(Agreements):
         if known.voided:
             return
         known.voided = True
-        self.book.save(KNOWN, key, known)
+        self._remember(key, known)
         account = self._account(who, who.credit_types[known.credit_type])
         account.unburn(Burn(known.time, fact.burn_id, known.amount, known.holder))
 

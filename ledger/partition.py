@@ -7,7 +7,7 @@ from ledger.grants import Holder
 from ledger.history import scope_of
 from ledger.instants import DAY, HOUR, MINUTE, Instant, Span
 from ledger.outcome import Changed, EverySeat, Outcome, Refusal
-from ledger.rows import Book, Rows
+from ledger.rows import Book, Rows, number_key
 
 
 class Missing(Exception):
@@ -29,6 +29,18 @@ class Refuse(Exception):
         self.refusal = Refusal(code=code, field=field, message=message, law=law, details=details)
 
 
+class AtHand:
+    """A customer of whom a burn came in this batch. `known`: with what the identities of its burns go on."""
+
+    __slots__ = ("accounts", "key", "known", "row")
+
+    def __init__(self, row: CustomerRow, key: bytes, accounts: dict[str, Account]) -> None:
+        self.row = row
+        self.key = key
+        self.accounts = accounts
+        self.known = number_key(row.number) + b"b"
+
+
 class Partition:
     """The rows of one partition for one batch."""
 
@@ -43,6 +55,7 @@ class Partition:
         wait_partition: int = 100_000,
     ) -> None:
         self.book = Book(rows)
+        self._get = rows.get
         self.lateness = lateness
         self.ahead = ahead
         self.wait = wait
@@ -50,8 +63,8 @@ class Partition:
         self.wait_partition = wait_partition
         self._settled: list[tuple[AnyFact, Outcome]] = []
         self._accounts: dict[int, dict[str, Account]] = {}
-        self._customers: dict[str, CustomerRow] = {}
-        self._prefixes: dict[int, tuple[bytes, ...]] = {}
+        self._at_hand: dict[str, AtHand] = {}
+        self._prefixes: dict[int, tuple[bytes, bytes, bytes]] = {}
 
     def _account(self, who: CustomerRow, credit_type: str) -> Account:
         accounts = self._accounts.setdefault(who.number, {})

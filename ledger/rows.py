@@ -18,6 +18,9 @@ Table = Literal["state", "trail"]
 
 VERSION = b"\x01"
 
+#: Neither a row nor None: nobody looked yet.
+_UNREAD = object()
+
 
 class Rows(Protocol):
     """An ordered store of two tables. A read sees the writes before it."""
@@ -80,10 +83,21 @@ class Kind(Generic[R]):
     def __init__(self, table: Table, tag: bytes, shape: type[R]) -> None:
         self.table = table
         self.tag = tag
-        self.decode = msgspec.json.Decoder(shape).decode
+        self._decode = msgspec.json.Decoder(shape).decode
+
+    def read(self, value: bytes) -> R:
+        """The row that these bytes hold. Raises `RowUnreadable` where a newer version wrote them."""
+        if value[0] > VERSION[0]:
+            raise RowUnreadable(f"a row of version {value[0]}: written by a newer SeatStream; upgrade this worker")
+        return self._decode(value[1:])
 
 
 _encode = msgspec.json.Encoder().encode
+
+
+def written(row: Row) -> bytes:
+    """A row as bytes."""
+    return VERSION + _encode(row)
 
 
 class RowUnreadable(Exception):
@@ -95,27 +109,25 @@ class Book:
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
+        self._get = rows.get
         self._held: dict[bytes, Any] = {}
         self._saved: dict[Kind[Any], dict[bytes, None]] = {}
 
     def load(self, kind: Kind[R], key: bytes) -> R | None:
         """The row of this key (its tag included), or None."""
-        try:
-            return cast("R | None", self._held[key])
-        except KeyError:
-            pass
-        value = self.rows.get(kind.table, key)
-        row = None if value is None else self._read(kind, value)
-        self._held[key] = row
-        return row
+        row = self._held.get(key, _UNREAD)
+        if row is _UNREAD:
+            value = self._get(kind.table, key)
+            row = self._held[key] = None if value is None else kind.read(value)
+        return cast("R | None", row)
 
     def save(self, kind: Kind[R], key: bytes, row: R) -> None:
         """`row` is what this key holds from now on; it may still be changed in place until `flush`."""
         self._held[key] = row
-        try:
-            self._saved[kind][key] = None
-        except KeyError:
-            self._saved[kind] = {key: None}
+        saved = self._saved.get(kind)
+        if saved is None:
+            saved = self._saved[kind] = {}
+        saved[key] = None
 
     def drop(self, kind: Kind[R], key: bytes) -> None:
         self._held[key] = None
@@ -131,7 +143,7 @@ class Book:
         for key, value in self.rows.scan(kind.table, start, end, reverse):
             row = self._held.get(key)
             if row is None:
-                row = self._held[key] = self._read(kind, value)
+                row = self._held[key] = kind.read(value)
             yield key, row
 
     def keys(self, kind: Kind[Any], start: bytes, end: bytes) -> Iterator[bytes]:
@@ -161,11 +173,6 @@ class Book:
             else:
                 put(table, key, VERSION + _encode(row))
         keys.clear()
-
-    def _read(self, kind: Kind[R], value: bytes) -> R:
-        if value[:1] > VERSION:
-            raise RowUnreadable(f"a row of version {value[0]}: written by a newer SeatStream; upgrade this worker")
-        return kind.decode(memoryview(value)[1:])
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ class ScopeRow(Row):
         self.recent = [(*each[:2], 0) if (each[0], each[1]) == (time, id) else each for each in self.recent]
 
 
-RECENT = 4
+RECENT = 2
 
 
 class Shared(Row):

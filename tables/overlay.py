@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 Table = Literal["state", "trail"]
 
@@ -13,6 +13,9 @@ Changes = Mapping[Table, Mapping[bytes, bytes | None]]
 
 #: Begins the keys by which a changelog says that a range was dropped; the end of the range is the value.
 DROP = b"\x00drop"
+
+
+_NOT_WRITTEN: Final = object()
 
 
 def dropping(start: bytes) -> bytes:
@@ -32,30 +35,27 @@ class Overlay:
     A scan is live: what is written ahead of it, it meets; what is deleted ahead of it, it passes by.
     """
 
-    __slots__ = ("_below", "_dropped", "_orders", "_seen", "_written")
+    __slots__ = ("_below", "_dropped", "_orders", "_written")
 
     def __init__(self, below: Rows) -> None:
         self._below = below
-        # A burn reads some rows again and again within a batch, so what was read or written once stays at hand.
-        self._seen: dict[Table, dict[bytes, bytes | None]] = {"state": {}, "trail": {}}
         self._written: dict[Table, dict[bytes, bytes | None]] = {"state": {}, "trail": {}}
         self._dropped: dict[bytes, bytes] = {}
         self._orders = {table: _Order(written) for table, written in self._written.items()}
 
     def get(self, table: Table, key: bytes) -> bytes | None:
-        seen = self._seen[table]
-        try:
-            return seen[key]
-        except KeyError:
-            value = None if self._is_dropped(table, key) else self._below.get(table, key)
-            seen[key] = value
-            return value
+        value = self._written[table].get(key, _NOT_WRITTEN)
+        if value is not _NOT_WRITTEN:
+            return value  # type: ignore[return-value]
+        if self._dropped and self._is_dropped(table, key):
+            return None
+        return self._below.get(table, key)
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
-        self._seen[table][key] = self._written[table][key] = value
+        self._written[table][key] = value
 
     def delete(self, table: Table, key: bytes) -> None:
-        self._seen[table][key] = self._written[table][key] = None
+        self._written[table][key] = None
 
     def scan(self, table: Table, start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """The rows with `start <= key < end`, in the order of their keys or in the opposite one."""
@@ -91,11 +91,9 @@ class Overlay:
         """
         if start >= end:
             return
-        seen, written = self._seen["trail"], self._written["trail"]
-        for key in [key for key in seen if start <= key < end]:
-            seen[key] = None
-            if key in written:
-                written[key] = None
+        written = self._written["trail"]
+        for key in [key for key in written if start <= key < end]:
+            written[key] = None
         self._dropped[start] = max(end, self._dropped.get(start, end))
 
     def rows(self) -> Changes:
