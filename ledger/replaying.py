@@ -1,6 +1,8 @@
 """What a change of the grants themselves changes: the burns from that instant on are played again."""
 
 from collections.abc import Iterable
+from itertools import zip_longest
+from typing import NamedTuple
 
 from ledger.account_rows import Burn
 from ledger.amounts import Amount
@@ -9,6 +11,14 @@ from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import LawBroken
 from ledger.settling import Settling
 from ledger.stretches import CLOSED_GROUP, CLOSED_SCOPE, SCOPE, GroupStretch, ScopeRow
+
+
+class Seen(NamedTuple):
+    """A stretch of a scope, by value."""
+
+    start: Instant
+    opening: tuple[object, ...]
+    parts: list[tuple[int, Amount]]
 
 
 class Replaying(Settling):
@@ -58,7 +68,6 @@ class Replaying(Settling):
             raise LawBroken("L15", "what is played again in order has nothing after it")
         self._hands.clear()
         self._seats.clear()
-        self.touch_debts(since)
         keys = set()
         for holder in seats:
             key = holder_key(self.customer, holder)
@@ -70,6 +79,7 @@ class Replaying(Settling):
         if current.start < since and group.last < since:
             for key in sorted(keys):
                 self._cut_scope(key, since)
+            self.touch_debts(since)
             credits = self.pool_credits(current.start, current.start)
             current.until = self.group_until(current.start, credits)
             self._save_group()
@@ -78,7 +88,10 @@ class Replaying(Settling):
         base = self._group_before(since)
         keys.update(burn.holder for burn in again)
         keys.update(self.owed_since(since))
+        touched, self._touched = self._touched, {}
         self.touch_debtors(since)
+        owed, self._touched = self._touched, {}
+        seen = {key: self._seen(key, since) for key in sorted(keys)}
         for burn in reversed(again):
             if self._base_holds(base, burn):
                 self._take_out(base, burn, since)
@@ -93,6 +106,41 @@ class Replaying(Settling):
             if not (self._settled(group_stretch) and self._last_of(row, stretch, group_stretch)):
                 self._ripple(group_stretch, {burn.holder: stretch.start})
         self._reached = None
+        burned, self._touched = self._touched, owed
+        self.touch_debtors(since)
+        owed, self._touched = self._touched, touched
+        self.touch_debts(self.group.stretch.until)
+        for key in sorted(burned.keys() | owed.keys()):
+            at = min(burned.get(key, FOREVER), owed.get(key, FOREVER))
+            if holder_of(self.customer, key).seat_id is None:
+                self.touch(key, at)  # a pool is known by what it paid
+                continue
+            different = self._different(seen.get(key, []), self._seen(key, since), burned.get(key, since))
+            if different is not None:
+                self.touch(key, max(different, since))
+
+    def _seen(self, key: bytes, since: Instant) -> list[Seen]:
+        """All that a scope's balances from an instant on follow from."""
+        row = self.book.load(SCOPE, self.scope_key(key))
+        if row is None:
+            return []
+        found = []
+        stretch = self.stretch_before(row, since) or self.stretch_after(row, ORIGIN - 1)
+        while stretch is not None:
+            own = [(own.name, own.left, own.granted, own.place) for own in (*stretch.own, *stretch.frozen)]
+            opening = stretch.inside, stretch.over, self._no_tail(stretch), own
+            found.append(Seen(stretch.start, opening, [(part.tail, part.amount) for part in stretch.parts]))
+            stretch = self.stretch_after(row, stretch.start)
+        return found
+
+    def _different(self, before: list[Seen], now: list[Seen], burned_at: Instant) -> Instant | None:
+        """From when on a scope is not what it was; most are played again only to find that they are."""
+        for old, new in zip_longest(before, now):
+            if old != new:
+                if old is None or new is None or old.start != new.start:
+                    return min(one.start for one in (old, new) if one is not None)
+                return old.start if old.opening != new.opening else max(old.start, burned_at)
+        return None
 
     def _base_holds(self, base: GroupStretch | None, burn: Burn) -> bool:
         return base is not None and self.group_at(burn.time) is base
