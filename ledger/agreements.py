@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ledger import grants, seats
+from ledger import due, grants, seats
 from ledger.contracts import (
     ContractBrief,
     ContractRow,
@@ -438,6 +438,8 @@ class Agreements(WaitingRoom):
             grant_key(who.number, of, grant.expires_at, grant.grant_id),
             GrantRow(grant, fact.time, fact.id, topic(fact)),
         )
+        if holder.seat_id is not None:
+            due.note_grant(self.book, who, holder, grant)
         return holder
 
     def _edit_grant(
@@ -495,6 +497,8 @@ class Agreements(WaitingRoom):
             account.rebuild(since)
             account.touch_pool(holder.contract, since)
         else:
+            at = fact.voided_at if isinstance(fact, CreditsVoided) else fact.time
+            due.note(self.book, who, holder, row.given.credit_type, at)
             account.rework({holder: since})
 
     def _edit_explicit(self, who: CustomerRow, entity: EntityRow, fact: CreditsVoided | CreditsAdjusted) -> None:
@@ -502,6 +506,7 @@ class Agreements(WaitingRoom):
         key = grant_key(who.number, entity.holder, entity.expires_at, fact.grant_id)
         row = self.book.load(GRANT, key)
         assert row is not None
+        lived_until = due.lives_until(row)
         if isinstance(fact, CreditsVoided):
             since = min([fact.voided_at, *(void.voided_at for void in row.voids)])
             row.voids = [*row.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice, fact.seat_id)]
@@ -515,6 +520,9 @@ class Agreements(WaitingRoom):
             account.rebuild(since)
             account.touch_pool(holder.contract, since)
             return
+        at = fact.voided_at if isinstance(fact, CreditsVoided) else fact.time
+        due.note(self.book, who, holder, row.given.credit_type, at)
+        due.note_void(self.book, who, holder, row, lived_until)
         # The grant may have been carried on to other seats.
         account.rework(dict.fromkeys(self._heirs_of(who, holder), since))
 
@@ -555,6 +563,13 @@ class Agreements(WaitingRoom):
         self._save_customer(who, fact.customer_id)
         self._save_contract(who, contract, revised=False)
         self._earn_anew(who, contract, edited)
+        for operation in fact.operations:
+            if isinstance(operation, MoveSeat) and operation.carry_balance:
+                # Also where the seats sit as before when the instant is over.
+                for subscription in contract.subscriptions:
+                    for seat_id in (operation.from_seat_id, operation.to_seat_id):
+                        holder = Holder(contract.number, seat_id, subscription.seat_group_key)
+                        due.note(self.book, who, holder, None, operation.starting_at)
         changed: dict[str, Instant] = {}
         for subscription, since in [(one.subscription, one.since) for one in edited.seats] + [
             (one.subscription, one.since) for one in edited.steps

@@ -6,8 +6,10 @@ it, less the burns before it, carried on to it; the entries of an account are th
 
 from collections.abc import Iterator
 
+import msgspec
+
 from ledger import charges as seat_charges
-from ledger import grants, seats
+from ledger import due, grants, seats
 from ledger.account_rows import Burn
 from ledger.amounts import Amount
 from ledger.answers import Balance, Charge, Counts, Entry, EntryType, GrantBalance, Window
@@ -16,7 +18,7 @@ from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, customer_key, l
 from ledger.everyone import seats_of
 from ledger.facts import CREDITS, SEAT_ID
 from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of, parts_of
-from ledger.instants import FOREVER, ORIGIN, Instant
+from ledger.instants import ORIGIN, Instant
 from ledger.outcome import Changed, EverySeat, Scope
 from ledger.rows import Book, Scratch, after, number_key, text_of
 from ledger.standing import Emit, Standing
@@ -63,8 +65,7 @@ def balances(
     bare: set[Holder] = set()  # seats that are assigned and were never given anything: a row at 0, of plain credits
     seen: set[Holder] = set()
     for each in who.credit_types or [CREDITS]:
-        account = Account(scratch, who, each)
-        reach(account, at)
+        account = account_at(scratch, who, each, at)
         for holder in holders_of(account, at, contract_id, seat_id):
             if credit_type in (None, each):
                 balance = balance_of(account, customer_id, holder, at)
@@ -77,9 +78,7 @@ def balances(
                 bare.add(holder)
     if credit_type in (None, CREDITS):
         for holder in bare - seen:
-            found.append(
-                Balance(scope=scope_of(customer_id, who, holder, CREDITS), balance=0, granted=0, overage=0, grants=())
-            )
+            found.append(nothing(scope_of(customer_id, who, holder, CREDITS)))
     return sorted(found, key=_in_order)
 
 
@@ -94,10 +93,12 @@ def _in_order(balance: Balance) -> tuple[str, str, bool, str, str]:
     )
 
 
-def reach(account: Account, at: Instant) -> None:
-    """Carries the account's group to an instant, so that debts are paid on the way. Only ever on scratch rows."""
+def account_at(book: Book, who: CustomerRow, credit_type: str, at: Instant) -> Account:
+    """An account whose group was carried to an instant, so that debts were paid on the way. Only ever on scratch rows."""
+    account = Account(book, who, credit_type)
     if account.group.stretch.until <= at:
         account.advance_group(at)
+    return account
 
 
 def holders_of(account: Account, at: Instant, contract_id: str | None, seat_id: str | None) -> Iterator[Holder]:
@@ -113,6 +114,20 @@ def holders_of(account: Account, at: Instant, contract_id: str | None, seat_id: 
     for number in numbers:
         yield Holder(number)
         yield from seats_of(account, number)
+
+
+def changed(account: Account, customer_id: str) -> Iterator[Changed | EverySeat]:
+    """Whose balances became others in an account since this was asked last."""
+    who, credit_type = account.customer, account.credit_type
+    for whose, since in account.changes():
+        if isinstance(whose, Holder):
+            yield Changed(scope=scope_of(customer_id, who, whose, credit_type), since=since)
+            continue
+        contract = load_contract(account.book, who.number, whose.contract)
+        named = (row.subscription_id for row in contract.subscriptions if row.number == whose.subscription)
+        yield EverySeat(
+            contract_id=contract.contract_id, subscription_id=next(named, None), credit_type=credit_type, since=since
+        )
 
 
 def scopes(book: Book, customer_id: str, changed: Changed | EverySeat, behind: Scope | None = None) -> Iterator[Scope]:
@@ -132,6 +147,31 @@ def scopes(book: Book, customer_id: str, changed: Changed | EverySeat, behind: S
     last = None if behind is None else Holder(brief.number, behind.seat_id, behind.seat_group_key)
     for holder in seats_of(account, brief.number, subscription, last):
         yield scope_of(customer_id, who, holder, changed.credit_type)
+
+
+def balance(book: Book, scope: Scope, at: Instant) -> Balance:
+    """What one scope has; one that never was given or burned anything has nothing."""
+    scratch, who = _look(book, scope.customer_id)
+    if who is None:
+        return nothing(scope)
+    return balance_in(account_at(scratch, who, scope.credit_type, at), scope, at)
+
+
+def balance_in(account: Account, scope: Scope, at: Instant) -> Balance:
+    """What one scope of an account has at the instant that it was carried to."""
+    who = account.customer
+    brief = None if scope.contract_id is None else who.brief(scope.contract_id)
+    if scope.contract_id is not None and brief is None:
+        return nothing(scope)
+    holder = Holder(0 if brief is None else brief.number)
+    if scope.seat_id is not None:
+        who.group_key(scope.seat_group_key)
+        holder = Holder(holder.contract, scope.seat_id, scope.seat_group_key)
+    return balance_of(account, scope.customer_id, holder, at) or nothing(scope)
+
+
+def nothing(scope: Scope) -> Balance:
+    return Balance(scope=scope, balance=0, granted=0, overage=0, grants=())
 
 
 def balance_of(account: Account, customer_id: str, holder: Holder, at: Instant) -> Balance | None:
@@ -369,8 +409,7 @@ def entries(book: Book, customer_id: str, until: Instant) -> list[Entry]:
         return []
     told: list[Entry] = []
     for credit_type in who.credit_types:
-        account = Account(scratch, who, credit_type)
-        reach(account, until)
+        account = account_at(scratch, who, credit_type, until)
         teller = _Teller(account, customer_id, until)
         _tell_account(account, teller)
         told += teller.told
@@ -592,8 +631,7 @@ def available(
     if who is None or brief is None or not brief.starting_at <= at < brief.ending_before:
         return False, []
     who.group_key(scope.seat_group_key)
-    account = Account(scratch, who, scope.credit_type)
-    reach(account, at)
+    account = account_at(scratch, who, scope.credit_type, at)
     standing, credits = group_standing(account, at)
     payers = [
         (credit.rank, credit, standing.left[credit.name])
@@ -614,28 +652,19 @@ def available(
 
 
 def next_due(book: Book, customer_id: str, after_at: Instant) -> Instant | None:
-    """The first instant strictly after `after_at` at which anything of a customer starts, ends, recurs, is reset or raised,
-    seats change, or a billing period starts (L17)."""
+    """The first instant strictly after `after_at` at which anything of a customer may start, end, recur, be reset or raised,
+    seats change, or a billing period start (L17). Costs the same however many seats there are."""
     scratch, who = _look(book, customer_id)
-    if who is None:
-        return None
-    due = FOREVER
-    for brief in who.contracts:
-        contract = load_contract(scratch, who.number, brief.number)
-        for edge in (contract.starting_at, contract.ending_before()):
-            if after_at < edge < due:
-                due = edge
-        for row in contract.subscriptions:
-            step = seats.next_step_after(scratch, who.number, row, after_at)
-            charge = seat_charges.next_due_after(scratch, who.number, contract, row, after_at)
-            for at in (step, charge, *contract.life(row)):
-                if at is not None and after_at < at < due:
-                    due = at
-    for credit_type in who.credit_types:
+    return None if who is None else due.next_due(scratch, who, after_at)
+
+
+def whose_due(book: Book, customer_id: str, at: Instant) -> list[Changed | EverySeat]:
+    """Whose balances may be others from an instant on by themselves (L17), said as an outcome says what it changed."""
+    scratch, who = _look(book, customer_id)
+    found: list[Changed | EverySeat] = []
+    for credit_type in [] if who is None else who.credit_types:
+        assert who is not None
         account = Account(scratch, who, credit_type)
-        credits = account.pool_credits(after_at, after_at)
-        due = min(due, account.group_until(after_at, credits))
-        for holder in holders_of(account, FOREVER, None, None):
-            if holder.contract and holder.seat_id is not None:
-                due = min(due, account.scope_until(holder, after_at, account.seat_credits(holder, after_at, after_at)))
-    return None if due == FOREVER else due
+        due.touch_due(account, at)
+        found += (msgspec.structs.replace(one, since=at) for one in changed(account, customer_id))
+    return found

@@ -417,6 +417,10 @@ class Ledger(Agreements):
             self.book, customer_id, at, contract_id=contract_id, seat_id=seat_id, credit_type=credit_type
         )
 
+    def balance(self, scope: Scope, at: Instant) -> Balance:
+        """What one scope has at an instant."""
+        return history.balance(self.book, scope, at)
+
     def scopes(self, customer_id: str, changed: Changed | EverySeat, behind: Scope | None = None) -> Iterator[Scope]:
         return history.scopes(self.book, customer_id, changed, behind)
 
@@ -451,4 +455,9 @@ class Ledger(Agreements):
         return history.available(self.book, scope, at, amount)
 
     def next_due(self, customer_id: str, after: Instant) -> Instant | None:
+        """When anything of a customer may happen by itself next, strictly after an instant (L17)."""
         return history.next_due(self.book, customer_id, after)
+
+    def whose_due(self, customer_id: str, at: Instant) -> list[Changed | EverySeat]:
+        """To whom something may happen by itself at an instant; `scopes` tells them one by one."""
+        return history.whose_due(self.book, customer_id, at)

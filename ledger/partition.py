@@ -3,8 +3,7 @@
 from ledger.balances import Account
 from ledger.contracts import CONTRACT, CUSTOMER, ContractRow, CustomerRow, contract_key, customer_key, load_contract
 from ledger.facts import AnyFact
-from ledger.grants import Holder
-from ledger.history import scope_of
+from ledger.history import changed
 from ledger.instants import DAY, HOUR, MINUTE, Instant, Span
 from ledger.outcome import Changed, EverySeat, Outcome, Refusal
 from ledger.rows import Book, Rows, number_key
@@ -78,25 +77,8 @@ class Partition:
 
     def _changed(self, customer_id: str, who: CustomerRow) -> tuple[Changed | EverySeat, ...]:
         """Whose balances the last fact changed, and from when on."""
-        changed: list[Changed | EverySeat] = []
-        for credit_type, account in sorted(self._accounts.get(who.number, {}).items()):
-            for whose, since in account.changes():
-                if isinstance(whose, Holder):
-                    changed.append(Changed(scope=scope_of(customer_id, who, whose, credit_type), since=since))
-                    continue
-                contract = load_contract(self.book, who.number, whose.contract)
-                changed.append(
-                    EverySeat(
-                        contract_id=contract.contract_id,
-                        subscription_id=next(
-                            (row.subscription_id for row in contract.subscriptions if row.number == whose.subscription),
-                            None,
-                        ),
-                        credit_type=credit_type,
-                        since=since,
-                    )
-                )
-        return tuple(changed)
+        accounts = sorted(self._accounts.get(who.number, {}).items())
+        return tuple(one for _, account in accounts for one in changed(account, customer_id))
 
     def _rebuild(self, who: CustomerRow, since: Instant, credit_type: str | None = None) -> None:
         for each in who.credit_types if credit_type is None else [credit_type]:

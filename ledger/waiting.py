@@ -8,7 +8,7 @@ from ledger.identities import Identities
 from ledger.instants import Instant
 from ledger.outcome import Outcome, Refusal, Refused, Waiting
 from ledger.partition import Missing
-from ledger.rows import Kind, Row, instant_key, number_key, text_key
+from ledger.rows import Kind, Row, instant_key, instant_of, number_key, text_key
 
 
 class WaitingRow(Row):
@@ -33,6 +33,12 @@ _encode = msgspec.json.Encoder().encode
 
 class WaitingRoom(Identities):
     """A ledger that lets facts wait."""
+
+    def next_wait_over(self) -> Instant | None:
+        """When the first wait is over: at any instant after it, `advance` has something to say. None: nothing waits."""
+        for key in self.book.keys(DUE, b"U", b"V"):
+            return instant_of(key[1:9])
+        return None
 
     def _start_waiting(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant, missing: Missing) -> Outcome:
         if fact.on_unknown == "refuse":

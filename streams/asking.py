@@ -7,7 +7,6 @@ from ledger import history, seats
 from ledger.answers import Balance, Charge, Counts
 from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractRow, SubscriptionRow, customer_key, load_contract
-from ledger.grants import Holder
 from ledger.instants import Instant
 from ledger.outcome import Scope
 from ledger.rows import Book, Rows, Scratch
@@ -28,33 +27,16 @@ class Asked:
         self._accounts: dict[str, Account] = {}
         self._answers: dict[Scope, Balance] = {}
 
-    def balances(self, contract_id: str | None = None) -> list[Balance]:
-        """All of the customer, or of a contract."""
-        found = history.balances(self._book, self._customer_id, self._at, contract_id=contract_id)
-        self._answers.update((balance.scope, balance) for balance in found)
-        return found
-
     def balance(self, scope: Scope) -> Balance:
         answer = self._answers.get(scope)
         if answer is None:
-            answer = self._answers[scope] = self._answer(scope)
+            account = self._accounts.get(scope.credit_type)
+            if account is None:
+                account = self._accounts[scope.credit_type] = history.account_at(
+                    self._book, self.who, scope.credit_type, self._at
+                )
+            answer = self._answers[scope] = history.balance_in(account, scope, self._at)
         return answer
-
-    def _answer(self, scope: Scope) -> Balance:
-        brief = None if scope.contract_id is None else self.who.brief(scope.contract_id)
-        if scope.contract_id is not None and brief is None:
-            return nothing(scope)
-        account = self._accounts.get(scope.credit_type)
-        if account is None:
-            account = self._accounts[scope.credit_type] = Account(self._book, self.who, scope.credit_type)
-            history.reach(account, self._at)
-        number = 0 if brief is None else brief.number
-        if scope.seat_id is None:
-            holder = Holder(number)
-        else:
-            self.who.group_key(scope.seat_group_key)
-            holder = Holder(number, scope.seat_id, scope.seat_group_key)
-        return history.balance_of(account, scope.customer_id, holder, self._at) or nothing(scope)
 
     def subscriptions(self) -> list[tuple[str, str]]:
         return [
@@ -90,7 +72,3 @@ class Asked:
                 yield segment.from_at, segment.added, segment.removed, edit_id
         if born < dies and after_at < dies <= until:
             yield dies, (), (), ""
-
-
-def nothing(scope: Scope) -> Balance:
-    return Balance(scope=scope, balance=0, granted=0, overage=0, grants=())

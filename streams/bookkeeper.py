@@ -11,8 +11,7 @@ from ledger.facts import AnyFact, Topic, topic
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Waiting
-from ledger.rows import Book, Kind, Row, instant_of, text_key
-from ledger.waiting import DUE
+from ledger.rows import Book, Kind, Row, text_key
 from streams.fold import Output, Record
 from streams.publishing import Marks, Publisher
 from streams.settings import Settings
@@ -118,7 +117,7 @@ class _Batch:
         kept = book.load(CLOCK, _CLOCK_KEY)
         #: The partition's event time: the largest append time so far.
         self.clock = kept.now if kept is not None else ORIGIN
-        self._wait_over_at = self._first_wait_over()
+        self._wait_over_at = self._next_wait_over()
 
     def take(self, record: Record) -> Iterator[Message]:
         """Folds one record; what is refused by it leaves."""
@@ -128,7 +127,7 @@ class _Batch:
             if now > self._wait_over_at:
                 for waited, outcome in self.ledger.advance(now):
                     yield from self._settled(waited, outcome)
-                self._wait_over_at = self._first_wait_over()
+                self._wait_over_at = self._next_wait_over()
         # Rules (`alert-rule`) and ticks (`control`) are not folded yet; until then only their append time counts.
         if record.kind not in FACTS:
             return
@@ -181,11 +180,10 @@ class _Batch:
         kept = KeptRow(record.kind, record.offset, record.timestamp_ms, record.key, record.value, list(record.headers))
         self.book.save(KEPT, _kept_key(fact), kept)
 
-    def _first_wait_over(self) -> Instant:
-        """When the next wait is over; nothing needs to be asked before."""
-        for key, _ in self.ledger.book.scan_lazily(DUE, b"U", b"V"):
-            return instant_of(key[1:9])
-        return FOREVER
+    def _next_wait_over(self) -> Instant:
+        """Nothing needs to be asked before."""
+        next_at = self.ledger.next_wait_over()
+        return FOREVER if next_at is None else next_at
 
     # --- what is refused ---
 

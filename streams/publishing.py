@@ -26,10 +26,11 @@ from ledger.facts import (
     BurnVoided,
     CreditBurn,
 )
+from ledger.history import nothing
 from ledger.instants import FOREVER, ORIGIN, Instant, Span
 from ledger.outcome import EverySeat, Folded, Scope
 from ledger.rows import Book, Rows, instant_key, instant_of, text_of
-from streams.asking import Asked, nothing
+from streams.asking import Asked
 from streams.said import (
     AHEAD,
     DUE,
@@ -165,7 +166,7 @@ class Publisher:
         late: dict[Scope, _Note] = {}
         for scope, note in self._burned.items():
             at, due_at = self._mark(scope)
-            if note.since < at:
+            if note.since <= at:
                 _earlier(late, scope, note.since, note.cause)
             if due_at == FOREVER:
                 fresh.append((scope, note))
@@ -218,7 +219,7 @@ class Publisher:
     def _correct(self, scope: Scope, note: _Note) -> Iterator[Message | None]:
         """What a late fact changed in the last snapshot of a scope."""
         said = self._said(scope)
-        if said.balance is None or note.since >= said.at:
+        if said.balance is None or note.since > said.at:
             return
         balance = self._balance(scope, said.at)
         now = balance_row(balance)
@@ -309,11 +310,11 @@ class Publisher:
         for contract_id, subscription_id in self._ask(customer_id, self._clock).subscriptions():
             yield from self._say_seats(customer_id, contract_id, subscription_id, at)
         cause = "time", instants.text(at)
-        before = {balance.scope: balance for balance in self._ask(customer_id, at - 1).balances()}
-        now = {balance.scope: balance for balance in self._ask(customer_id, at).balances()}
-        for scope in dict.fromkeys([*before, *now]):
-            was = before.get(scope) or nothing(scope)
-            if was != (now.get(scope) or nothing(scope)):
+        named = history.whose_due(Book(self._rows), customer_id, at)
+        scopes = (scope for one in named for scope in history.scopes(Book(self._rows), customer_id, one))
+        for scope in dict.fromkeys(scopes):
+            was = self._ask(customer_id, at - 1).balance(scope)
+            if was != self._balance(scope, at):
                 yield from self._say(scope, at, cause, was)
 
     def _look_ahead(self, customer_id: str, at: Instant) -> Iterator[None]:

@@ -106,6 +106,12 @@ def last(story: str) -> list[str]:
     return [f"{_who(changed)} {text(changed.since)[5:10]}" for changed in outcome.changed]
 
 
+def reached(story: str, *expected: str) -> bool:
+    """Whether each is named, from no later on. Where debts and moves connect, what is played again may name more."""
+    named = dict(entry.rsplit(" ", 1) for entry in last(story))
+    return all(named.get(who, "none") <= since for who, since in (entry.rsplit(" ", 1) for entry in expected))
+
+
 def _who(changed: Changed | EverySeat) -> str:
     if isinstance(changed, EverySeat):
         return f"every seat of {changed.subscription_id or changed.contract_id}"
@@ -211,8 +217,59 @@ def test_a_late_debt_is_paid_where_others_burned_since() -> None:
         burn 1 by bo at 02-02
         burn 5 by ana at 01-02
     """
-    assert last(story) == ["pool 02-01", "ana 01-02"]
-    assert last(story + "burn 5 by cy at 01-03") == ["pool 02-01", "bo 02-02", "cy 01-03"]
+    assert reached(story, "pool 02-01", "ana 01-02")
+    assert reached(story + "burn 5 by cy at 01-03", "pool 02-01", "bo 02-02", "cy 01-03")
+
+
+def test_a_debt_that_is_paid_first_leaves_less_for_the_others() -> None:
+    story = """
+        contract c carry from 2026-01-01
+        grant ours 8 from 02-01
+        burn 5 by ana at 01-02
+        burn 5 by bo at 01-03
+        burn 1 by bo at 02-02
+    """
+    assert last(story) == ["bo 02-02"]
+    assert reached(story + "burn 1 by ana at 01-04", "ana 01-04", "bo 02-01")
+
+
+def test_what_a_move_brings_pays_a_debt() -> None:
+    """Bo's debt of 3 was paid from what came with the move; of ana's 10, only 2 are left now, and February pays the rest."""
+    story = """
+        contract c carry from 2026-01-01
+        subscription team seats ana
+        recurring monthly 10 to pool every P1M from 02-01
+        grant gift 10 to seat ana from 01-01
+        burn 3 by bo at 01-02
+        move ana to bo carrying at 01-10
+        grant cys 1 to seat cy from 01-01
+        grant little 0.5 to customer from 01-20
+        burn 1 by cy at 01-21
+        burn 8 by ana at 01-05
+    """
+    assert reached(story, "customer 01-20", "pool 02-01", "ana 01-05", "bo 01-10")
+
+
+def test_what_was_carried_on_stays_where_the_subscription_of_the_move_ends_before() -> None:
+    story = """
+        subscription team seats ana
+        recurring monthly 10 per seat of team every P1M
+        subscription desk seats ana
+        move ana to bo carrying at 01-20 in desk
+        end desk at 01-10
+    """
+    assert last(story) == ["pool 01-10", "every seat of c 01-10"]
+
+
+def test_each_further_debt_is_paid_by_whoever_is_given_next() -> None:
+    """Also where it is the usual burn, of a seat that was at hand."""
+    story = """
+        contract c carry from 2026-01-01
+        recurring monthly 10 to pool every P1M from 02-01
+        burn 1 by ana at 01-02
+        burn 1 by ana at 01-03
+    """
+    assert last(story) == ["pool 02-01", "ana 01-03"]
 
 
 def test_a_burn_taken_back_names_who_is_given_back() -> None:

@@ -1,0 +1,208 @@
+"""What happens by itself (L17): when next, and to whom.
+
+What a contract says is few, and looked at: its edges, its subscriptions, recurring credits and resets, and the pools. What is
+said of single seats is many, and has rows by the instant: the starts and ends, voids and adjustments of their own grants
+and slices, and carried moves. A seat's own grant that recurs has a row for as long as it lives, since its instants have no end.
+"""
+
+from collections.abc import Iterator
+
+from ledger import grants, seats
+from ledger.balances import Account
+from ledger.billing import next_period_start
+from ledger.contracts import ContractRow, CustomerRow, RecurringRow, SubscriptionRow, load_contract
+from ledger.facts import Grant
+from ledger.grants import GrantRow, Holder, holder_key, split_holder
+from ledger.instants import FOREVER, ORIGIN, Every, Instant
+from ledger.rows import Book, Kind, Row, after, instant_key, instant_of, number_key, text_key
+from ledger.seat_rows import SEAT, TURN, Keys
+
+
+class AtRow(Row):
+    """Something happens to a seat's own grants at the instant of the key."""
+
+
+class RecursRow(Row):
+    """A seat's own grant recurs, until the instant of the key."""
+
+    every: Every
+    anchor: Instant
+
+
+AT = Kind("state", b"N", AtRow)
+RECURS = Kind("state", b"N", RecursRow)
+#: In the place of a credit type's number: every one, also such as come later.
+_EVERY = b"\xff\xff"
+
+
+# --- what is noted of single seats -----------------------------------------------------------------------------------
+
+
+def note(book: Book, who: CustomerRow, holder: Holder, credit_type: str | None, at: Instant) -> None:
+    """Something happens to a seat's own grants at an instant; None: to those of every credit type."""
+    book.save(AT, _at_key(who, at) + _whose(who, holder, credit_type), AtRow())
+
+
+def note_grant(book: Book, who: CustomerRow, holder: Holder, given: Grant) -> None:
+    """A seat has a new grant of its own."""
+    for at in (given.effective_at, given.expires_at):
+        if at < FOREVER:
+            note(book, who, holder, given.credit_type, at)
+    if given.recurrence is not None:
+        row = RecursRow(given.recurrence.every, given.recurrence.anchor)
+        book.save(RECURS, _recurs_key(who, holder, given, given.expires_at), row)
+
+
+def note_void(book: Book, who: CustomerRow, holder: Holder, row: GrantRow, before: Instant) -> None:
+    """A seat's own grant was voided. `before`: until when it lived so far."""
+    given, until = row.given, lives_until(row)
+    if given.recurrence is not None and until != before:
+        book.drop(RECURS, _recurs_key(who, holder, given, before))
+        kept = RecursRow(given.recurrence.every, given.recurrence.anchor)
+        book.save(RECURS, _recurs_key(who, holder, given, until), kept)
+
+
+def lives_until(row: GrantRow) -> Instant:
+    """Until when a grant recurs for anybody. What voids it for one of several holders leaves the others alone."""
+    void = max(row.voids, key=lambda void: (void.time, void.id), default=None)
+    if void is None or any(each.seat_id is not None or each.slice is not None for each in row.voids):
+        return row.given.expires_at
+    return min(row.given.expires_at, void.voided_at)
+
+
+def _at_key(who: CustomerRow, at: Instant) -> bytes:
+    return b"N" + number_key(who.number) + b"a" + instant_key(at)
+
+
+def _recurs_key(who: CustomerRow, holder: Holder, given: Grant, until: Instant) -> bytes:
+    return _recurring_key(who, until) + _whose(who, holder, given.credit_type) + text_key(given.grant_id)
+
+
+def _recurring_key(who: CustomerRow, until: Instant) -> bytes:
+    return b"N" + number_key(who.number) + b"r" + instant_key(until)
+
+
+def _whose(who: CustomerRow, holder: Holder, credit_type: str | None) -> bytes:
+    of = _EVERY if credit_type is None else who.credit_types.index(credit_type).to_bytes(2, "big")
+    return of + holder_key(who, holder)
+
+
+# --- when ------------------------------------------------------------------------------------------------------------
+
+
+def next_due(book: Book, who: CustomerRow, at: Instant) -> Instant | None:
+    """The first instant strictly after another at which anything of a customer may happen by itself. Reads what the contracts
+    say and the pools have, however many seats there are."""
+    due = FOREVER
+    for brief in who.contracts:
+        contract = load_contract(book, who.number, brief.number)
+        for point in _points(book, who, contract, at):
+            if at < point < due:
+                due = point
+    for credit_type in who.credit_types:
+        account = Account(book, who, credit_type)
+        due = min(due, account.group_until(at, account.pool_credits(at, at)))
+    for key in book.keys(AT, _at_key(who, at + 1), _at_key(who, due)):
+        due = instant_of(key[6:14])
+        break
+    for _, row in _recurring(book, who, at + 1):
+        due = min(due, row.every.point(row.anchor, row.every.index(row.anchor, at) + 1))
+    return None if due == FOREVER else due
+
+
+def _points(book: Book, who: CustomerRow, contract: ContractRow, at: Instant) -> Iterator[Instant]:
+    """The instants that a contract speaks of, as far as they may be the next ones after another."""
+    yield contract.starting_at
+    yield contract.ending_before()
+    for row in contract.subscriptions:
+        born, dies = contract.life(row)
+        yield born
+        yield dies
+        yield from (update.starting_at for update in row.updates)
+        step = seats.next_step_after(book, who.number, row, at)
+        if step is not None:
+            yield step
+        # What rises within a period is due there, or when it ends; the last period may outlast the subscription.
+        period = next_period_start(contract, row, at)
+        if born < dies and (dies == FOREVER or period <= next_period_start(contract, row, dies - 1)):
+            yield period
+    for recurring in contract.recurring:
+        if recurring.given.allocation == "individual" and _anybody(book, who, contract, recurring):
+            yield from _points_of(contract, recurring, at)
+
+
+def _anybody(book: Book, who: CustomerRow, contract: ContractRow, recurring: RecurringRow) -> bool:
+    """Whether a recurring credit ever gives to a seat."""
+    subscription = contract.subscription(recurring.given.subscription_id, None, ORIGIN)
+    if subscription is None:
+        return False
+    sat = Keys(who.number, subscription.number).seats
+    return any(True for _ in book.keys(SEAT, sat, after(sat)))
+
+
+def _points_of(contract: ContractRow, recurring: RecurringRow, at: Instant) -> Iterator[Instant]:
+    """The instants that an individual recurring credit speaks of: slices start and expire at points of its grid."""
+    given, end = recurring.given, recurring.ending_before()
+    yield given.starting_at
+    yield end
+    yield from (void.voided_at for void in recurring.voids)
+    point = given.every.point(given.anchor, given.every.index(given.anchor, max(at, given.starting_at)) + 1)
+    if point <= end and contract.starting_at <= point <= contract.ending_before():
+        yield point
+
+
+def _recurring(book: Book, who: CustomerRow, living_at: Instant) -> Iterator[tuple[bytes, RecursRow]]:
+    """Whose own grants recur at an instant or later."""
+    start, end = _recurring_key(who, living_at + 1), after(_recurring_key(who, FOREVER))
+    for key, row in book.scan(RECURS, start, end):
+        yield key[14:], row
+
+
+# --- to whom ---------------------------------------------------------------------------------------------------------
+
+
+def touch_due(account: Account, at: Instant) -> None:
+    """Touches whatever of an account something happens to at an instant by itself."""
+    book, who = account.book, account.customer
+    account.touch_debts(at)
+    for number in (0, *account.briefs):
+        contract = load_contract(book, who.number, number)
+        reset = any(reset.time == at for reset in contract.resets)
+        if number and (reset or at in (contract.starting_at, contract.ending_before())):
+            account.touch_seats(number, 0, at)
+        pool = grants.of_pool(book, who, number, account.credit_type, at - 1, at)
+        if reset or any(credit.next_event(at - 1) == at for credit in pool):
+            account.touch_pool(number, at)
+        for subscription in contract.subscriptions:
+            _touch_subscription(account, contract, subscription, at)
+    mine = account.number.to_bytes(2, "big")
+    found = []
+    for of in (mine, _EVERY):
+        prefix = _at_key(who, at) + of
+        found += [key[len(prefix) :] for key in book.keys(AT, prefix, after(prefix))]
+    for rest, row in _recurring(book, who, at):
+        if rest[:2] == mine and row.every.point(row.anchor, row.every.index(row.anchor, at)) == at:
+            found.append(rest[2:])
+    for key in found:
+        holder, _ = split_holder(who, key)
+        # By now it may have been carried on.
+        account.touch(holder_key(who, holder), ORIGIN)
+
+
+def _touch_subscription(account: Account, contract: ContractRow, subscription: SubscriptionRow, at: Instant) -> None:
+    earning = [
+        row
+        for row in contract.recurring
+        if row.given.subscription_id == subscription.subscription_id
+        and row.given.credit_type == account.credit_type
+        and row.given.allocation == "individual"
+    ]
+    on_grid = any(at in _points_of(contract, row, at - 1) for row in earning)
+    if earning and (on_grid or at in contract.life(subscription)):
+        account.touch_seats(contract.number, subscription.number, at)
+        return
+    if earning or account.briefs[contract.number].carries:
+        keys = Keys(account.customer.number, subscription.number)
+        for key in account.book.keys(TURN, keys.turns_from(at), keys.turns_from(at + 1)):
+            holder = Holder(contract.number, keys.turn_of(key), subscription.seat_group_key)
+            account.touch(holder_key(account.customer, holder), at)
