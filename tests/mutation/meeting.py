@@ -2,7 +2,7 @@
 
 A test is of one of these suites, and mutants meet them in this order: `pencil` (what `make pencil` runs), `reopened` (the same
 stories, on an engine that is opened anew for each line), `duels` (fixed histories, against what the naive model said of them),
-`laws` (the property tests) and `wire` (the tests of what is read and written).
+`properties` (the property tests, for a moment each) and `wire` (the tests of what is read and written).
 """
 
 import os
@@ -23,15 +23,15 @@ import pytest
 
 from tests.mutation.mutants import ROOT, Mutant
 
-SUITES = ("pencil", "reopened", "duels", "laws", "wire")
-WATCHED_BY_LINE = SUITES[:3]
+SUITES = ("pencil", "reopened", "duels", "properties", "wire")
+BY_CHANCE = SUITES[3:]
 FOLDERS = (str(ROOT / "tests/ledger"), str(ROOT / "tests/wire"))
 DUELS = 60
 #: A test that takes so much longer than on the unchanged code, watched, is in an endless loop: that is red, too.
 PATIENCE, PATIENCE_S = 3, 2.0
 MEMORY = 3 << 30
-#: A property test that takes longer is left out: the duels see what it sees.
-LONGEST_S = 0.8
+#: So long a test of the last two suites looks for something.
+MOMENT_S = 1.0
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -49,7 +49,7 @@ class Recorded:
 
     #: How long each takes while it is watched.
     seconds: dict[str, float]
-    #: The lines of `ledger/` that a test runs, by file; of `laws` and `wire`, all lines of the functions that it runs.
+    #: The lines of `ledger/` that a test runs, by file; of `properties` and `wire`, all lines of the functions that it runs.
     lines: dict[str, dict[str, set[int]]]
     #: For each duel, its history and what the model said, pickled.
     duels: dict[int, bytes]
@@ -96,15 +96,13 @@ class _Session:
 def _of_pytest(item: pytest.Item) -> Test | None:
     assert isinstance(item, pytest.Function)
     player = item.callspec.params.get("play") if hasattr(item, "callspec") else None
-    # The model is no part of the ledger, and the duels are told apart from each other.
-    if player == "model" or item.path.stem == "test_model" or item.name == "test_engine_and_model_agree":
+    # The model is no part of the ledger, and what the laws' own tests look at in drawn histories, the duels compare.
+    if player == "model" or item.path.stem in ("test_model", "test_laws"):
         return None
     if item.get_closest_marker("pencil"):
         suite = "pencil"
     else:
-        suite = "reopened" if player == "reopened" else "wire" if item.path.parent.name == "wire" else "laws"
-    # Nobody reads here how small a failing history can be made.
-    vars(item.module)["SHRINKING_S"] = 0
+        suite = "reopened" if player == "reopened" else "wire" if item.path.parent.name == "wire" else "properties"
 
     def run() -> None:
         item._initrequest()
@@ -155,29 +153,14 @@ class _Told:
 def record(tests: list[Test]) -> Recorded:
     """Of all tests, and of duels that are fought here for the first time."""
     found = Recorded(seconds={}, lines={}, duels=_record_duels(), red_anyway=[])
-    signal.signal(signal.SIGPROF, _enough)
     for test in tests + duel_tests(found.duels):
         started = time.process_time()
         try:
-            if test.suite not in WATCHED_BY_LINE:
-                signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
             found.lines[test.name] = _lines_run(test)
-            found.seconds[test.name] = time.process_time() - started
-        except _Enough:
-            pass
         except BaseException as red:
             found.red_anyway.append(f"{test.name}: {type(red).__name__}")
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
+        found.seconds[test.name] = time.process_time() - started
     return found
-
-
-class _Enough(BaseException):
-    """It takes too long."""
-
-
-def _enough(*_: Any) -> None:
-    raise _Enough
 
 
 def _record_duels() -> dict[int, bytes]:
@@ -214,7 +197,7 @@ def _record_duels() -> dict[int, bytes]:
 
 def _lines_run(test: Test) -> dict[str, set[int]]:
     codes: dict[CodeType, set[int]] = {}
-    inside, every_line = str(ROOT / "ledger"), test.suite in WATCHED_BY_LINE
+    inside, every_line = str(ROOT / "ledger"), test.suite not in BY_CHANCE
 
     def on_call(frame: FrameType, event: str, argument: Any) -> Any:
         code = frame.f_code
@@ -231,7 +214,7 @@ def _lines_run(test: Test) -> dict[str, set[int]]:
 
     sys.settrace(on_call)
     try:
-        test.run()
+        run_for_a_moment(test) if test.suite in BY_CHANCE else test.run()
     finally:
         sys.settrace(None)
     found: dict[str, set[int]] = {}
@@ -263,13 +246,35 @@ def meet(tests: list[Test], recorded: Recorded, say: Say) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     for test in tests:
         say(f"{test.suite} {test.name}")
-        # Time of this process, not of the day: others may be at work. Nothing catches this signal, so the process ends.
-        signal.setitimer(signal.ITIMER_PROF, PATIENCE_S + PATIENCE * recorded.seconds[test.name])
         try:
-            test.run()
+            if test.suite in BY_CHANCE:
+                run_for_a_moment(test)
+            else:
+                # Time of this process, not of the day: others may be at work. Nothing catches this signal: the process ends.
+                signal.signal(signal.SIGPROF, signal.SIG_DFL)
+                signal.setitimer(signal.ITIMER_PROF, PATIENCE_S + PATIENCE * recorded.seconds[test.name])
+                test.run()
         except BaseException:
             return
     say("green")
+
+
+class _Enough(BaseException):
+    """Nothing was found so far."""
+
+
+def run_for_a_moment(test: Test) -> None:
+    def enough(*_: Any) -> None:
+        raise _Enough
+
+    signal.signal(signal.SIGPROF, enough)
+    signal.setitimer(signal.ITIMER_PROF, MOMENT_S)
+    try:
+        test.run()
+    except _Enough:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def in_a_process(act: Callable[[Say], None], heard: Say) -> None:

@@ -15,8 +15,8 @@ HEAD = """\
 
 `make mutate` breaks one place of `ledger/` at a time, in memory, and lets each mutant meet the tests that run its line, suite by
 suite, until one is red: `pencil` (`make pencil`), `reopened` (the same stories, on an engine that is opened anew for each line),
-`duels` (fixed histories against the naive model), `laws` (the property tests) and `wire` (the tests of what is read and written).
-It writes this page; the reason under a survivor is written by hand and stays.
+`duels` (fixed histories against the naive model), `properties` (the other property tests, a moment each) and `wire` (the tests of
+what is read and written). It writes this page; the reason under a survivor is written by hand and stays.
 """
 
 
