@@ -259,20 +259,22 @@ def meet(tests: list[Test], recorded: Recorded, say: Say) -> None:
     say("green")
 
 
-class _Enough(BaseException):
-    """Nothing was found so far."""
-
-
 def run_for_a_moment(test: Test) -> None:
-    def enough(*_: Any) -> None:
-        raise _Enough
+    """Whatever comes of the interruption itself is not held against the ledger."""
+    interrupted = False
 
-    signal.signal(signal.SIGPROF, enough)
+    def interrupt(*_: Any) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGPROF, interrupt)
     signal.setitimer(signal.ITIMER_PROF, MOMENT_S)
     try:
         test.run()
-    except _Enough:
-        pass
+    except BaseException:
+        if not interrupted:
+            raise
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
