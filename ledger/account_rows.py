@@ -8,7 +8,7 @@ from ledger.contracts import ContractBrief, CustomerRow
 from ledger.grants import Holder
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import LawBroken, Scope
-from ledger.rows import Book, after, instant_key, number_key
+from ledger.rows import Book, after, instant_key, instant_of, number_key
 from ledger.stretches import CLOSED_GROUP, CLOSED_SCOPE, GROUP, SCOPE, GroupRow, GroupStretch, ScopeRow, Stretch
 
 #: Burns lie in eras of this many microseconds (about 13 days), so that old ones leave as whole ranges.
@@ -39,6 +39,20 @@ class Seat:
 
 def encode_amount(amount: Amount) -> bytes:
     return amount.to_bytes(11, "big")
+
+
+def place_key(time: Instant, id: str) -> bytes:
+    """Where a burn stands among others: in the order of L13."""
+    return instant_key(time) + id.encode()
+
+
+#: Behind all places.
+NOWHERE = b"\xff" * 9
+
+
+def place_of(key: bytes) -> tuple[Instant, str]:
+    """The time and the id whose `place_key` this is."""
+    return instant_of(key[:8]), key[8:].decode()
 
 
 class AccountRows:
@@ -238,12 +252,21 @@ class AccountRows:
                 if reached is None or (time, id) <= reached:
                     yield Burn(time, id, int.from_bytes(value[:11], "big"), value[11:])
 
+    def burn_rows(
+        self, number: int, low: tuple[Instant, str], high: tuple[Instant, str]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """One scope's burns with `low <= (time, id) < high` in order, as they are kept: `place_key` and amount."""
+        first, last = max(low, (self.group.first, "")), min(high, (self.group.last + 1, ""))
+        if first >= last:
+            return
+        start, end = place_key(*first), place_key(*last)
+        for era in range(first[0] // ERA, last[0] // ERA + 1):
+            prefix = b"b" + (era + ERA_BIAS).to_bytes(4, "big") + self._prefix + number_key(number)
+            at = len(prefix)
+            for key, value in self.book.rows.scan("trail", prefix + start, prefix + end):
+                yield key[at:], value
+
     def burns_of(self, number: int, low: Instant, high: Instant) -> Iterator[tuple[Instant, str, Amount]]:
         """One scope's burns with `low <= time < high`, in order."""
-        low, high = max(low, self.group.first), min(high, self.group.last + 1)
-        if low >= high:
-            return
-        for era in range(low // ERA, (high - 1) // ERA + 1):
-            prefix = b"b" + (era + ERA_BIAS).to_bytes(4, "big") + self._prefix + number_key(number)
-            for key, value in self.book.rows.scan("trail", prefix + instant_key(low), prefix + instant_key(high)):
-                yield int.from_bytes(key[15:23], "big") - (1 << 63), key[23:].decode(), int.from_bytes(value, "big")
+        for place, value in self.burn_rows(number, (low, ""), (high, "")):
+            yield *place_of(place), int.from_bytes(value, "big")

@@ -21,7 +21,7 @@ Each layer has a file: the rows (`stretches`, `account_rows`), what a stretch op
 later (`replaying`), what of all that is said (`changing`), and here the whole.
 """
 
-from ledger.account_rows import ERA, ERA_BIAS, Burn, Seat, encode_amount
+from ledger.account_rows import ERA, ERA_BIAS, Burn, Seat, encode_amount, place_of
 from ledger.amounts import Amount
 from ledger.changing import Changing
 from ledger.contracts import ContractBrief, CustomerRow
@@ -250,31 +250,48 @@ class Account(Changing):
         row = self._scope(wanted.holder)
         stretch = self.stretch_at(row, wanted.time)
         assert stretch is not None
-        # What came before it is what is there less what comes after: late burns are rarely very late.
-        parts = [Part(part.tail, part.amount) for part in stretch.parts]
         alone = self._alone(stretch, group_stretch, holder, wanted)
         if alone is not None:
             return alone
         following = self.stretch_after(row, stretch.start)
-        end = FOREVER if following is None else following.start
-        before: list[Part] = []
-        earlier = self.burns_of(row.number, stretch.start, wanted.time + 1)
-        later = self.burns_of(row.number, wanted.time, end)
-        # From both ends at once: a late burn is near one of them.
-        while True:
-            one = next(earlier, None)
-            if one is None or (one[0], one[1]) >= (wanted.time, wanted.id):
-                return self.attribute(stretch, group_stretch, holder, wanted, before)
-            for tail, portion in self._portions(stretch, group_stretch, holder.contract, Burn(*one, wanted.holder)):
-                add(before, tail, portion)
-            other = next(later, None)
-            while other is not None and (other[0], other[1]) < (wanted.time, wanted.id):
-                other = next(later, None)
-            if other is None:
-                break
-            for tail, portion in self._portions(stretch, group_stretch, holder.contract, Burn(*other, wanted.holder)):
-                add(parts, tail, -portion)
-        return self.attribute(stretch, group_stretch, holder, wanted, parts)
+        start, end = max(stretch.start, self.group.first), FOREVER if following is None else following.start
+        place = (wanted.time, wanted.id)
+        # What came before it is what is there less what comes after: from the nearer end.
+        if 2 * wanted.time < start + min(end, self.group.last + 1):
+            before: list[Part] = []
+            self._add_burns(before, 1, stretch, group_stretch, holder, row, (start, ""), place)
+        else:
+            before = [Part(part.tail, part.amount) for part in stretch.parts]
+            # It is itself among those that are taken off: `attribute` adds it.
+            self._add_burns(before, -1, stretch, group_stretch, holder, row, place, (end, ""))
+        return self.attribute(stretch, group_stretch, holder, wanted, before)
+
+    def _add_burns(
+        self,
+        parts: list[Part],
+        sign: int,
+        stretch: Stretch,
+        group_stretch: GroupStretch,
+        holder: Holder,
+        row: ScopeRow,
+        low: tuple[Instant, str],
+        high: tuple[Instant, str],
+    ) -> None:
+        """Adds the scope's burns of a stretch with `low <= (time, id) < high` to parts, or with `sign` -1 takes them off."""
+        tail, limit, total = 0, b"", 0
+        for place, value in self.burn_rows(row.number, low, high):
+            if place >= limit:
+                # The first burn, or the first behind a point at which a shared grant ran dry: this one may be split.
+                add(parts, tail, sign * total)
+                total = 0
+                time, id = place_of(place)
+                burn = Burn(time, id, int.from_bytes(value, "big"), b"")
+                for index, portion in self._portions(stretch, group_stretch, holder.contract, burn):
+                    add(parts, index, sign * portion)
+                tail, limit = self._tail_after(stretch, group_stretch, holder.contract, place)
+            else:
+                total += int.from_bytes(value, "big")
+        add(parts, tail, sign * total)
 
     def _alone(
         self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn

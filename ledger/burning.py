@@ -1,6 +1,6 @@
 """How a burn enters its stretch: parts, and draws on the shared grants."""
 
-from ledger.account_rows import Burn
+from ledger.account_rows import NOWHERE, Burn, place_key
 from ledger.amounts import Amount
 from ledger.debts import Debts
 from ledger.grants import Holder
@@ -75,6 +75,22 @@ class Burning(Debts):
                     return portions
         portions.append((len(shared), rest))
         return portions
+
+    def _tail_after(
+        self, stretch: Stretch, group_stretch: GroupStretch, contract: int, place: bytes
+    ) -> tuple[int, bytes]:
+        """Where the burns that follow a `place_key` end, and the first place from which on they may not."""
+        shared = group_stretch.shared
+        if not stretch.inside:
+            return len(shared) + 1, NOWHERE
+        for i, grant in enumerate(shared):
+            if grant.contract in (0, contract):
+                if grant.dry is None:
+                    return i, NOWHERE
+                limit = place_key(grant.dry[0], grant.dry[1])
+                if limit > place:
+                    return i, limit
+        return len(shared), NOWHERE
 
     def _place(
         self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, sign: int

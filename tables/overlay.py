@@ -65,6 +65,7 @@ class Overlay:
             below = (row for row in below if not self._is_dropped(table, row[0]))
         stored = next(below, None)
         key = order.last_before(end) if reverse else order.first_from(start)
+        size = len(written)
         while True:
             mine = key is not None and (key >= start if reverse else key < end)
             if mine and (stored is None or (key >= stored[0] if reverse else key <= stored[0])):  # type: ignore[operator]
@@ -79,8 +80,10 @@ class Overlay:
                 here = stored[0]
                 yield stored
                 stored = next(below, None)
-                # The caller may have written between this row and the next one.
-                key = order.last_before(here) if reverse else order.first_after(here)
+                if len(written) != size:
+                    # The caller may have written between this row and the next one.
+                    size = len(written)
+                    key = order.last_before(here) if reverse else order.first_after(here)
             else:
                 return
 
