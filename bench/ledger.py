@@ -445,25 +445,41 @@ def _late(partition: Partition, size: Size, at: Callable[[int], Instant], amount
 
 def questions(size: Size) -> Iterator[Line]:
     days, a_day = 70, 2_000 // SEATS
-    crowd = [seat_id(0, n) for n in range(SEATS)]
     begun = OPENED - days * DAY
-    partition = Partition([contract(customer_id(0), crowd, monthly=40 * UNIT, pool=PLENTY)])
-    partition.fold_all([_message(f"burn-{n}", n % SEATS, begun + n * (DAY // a_day)) for n in range(days * a_day)])
-    ledger = Ledger(Overlay(partition.rows))
-
-    def ask(at: Instant) -> float:
-        def question() -> None:
-            found = ledger.balances(
-                customer_id(0), at, contract_id=CONTRACT, seat_id=seat_id(0, 7), credit_type=CREDITS
-            )
-            assert found
-
-        question()
-        return median(cpu(question) for _ in range(size.rounds * 10))
-
-    now, then = ask(OPENED) * 1e6, ask(OPENED - 60 * DAY) * 1e3
+    ledger = _asked(SEATS, [_message(f"burn-{n}", n % SEATS, begun + n * (DAY // a_day)) for n in range(days * a_day)])
+    now = _ask(size, lambda: _one_seat(ledger, OPENED)) * 1e6
+    then = _ask(size, lambda: _one_seat(ledger, OPENED - 60 * DAY)) * 1e3
     yield Line("what one seat has now", f"{now:,.0f} us", "< 200 us", now < 200)
     yield Line("  60 days ago", f"{then:.2f} ms", "< 5 ms", then < 5)
+
+    crowd = size.seats // 10
+    full = _asked(crowd, [_message(f"burn-{n}", n, begun + n * (days * DAY // crowd)) for n in range(crowd)])
+    now = _ask(size, lambda: _one_seat(full, OPENED)) * 1e6
+    due = _ask(size, lambda: full.next_due(customer_id(0), OPENED)) * 1e6
+    whose = _ask(size, lambda: full.whose_due(customer_id(0), OPENED)) * 1e6
+    yield Line(f"  now, of a customer with {crowd:,} burned seats", f"{now:,.0f} us", "< 200 us", now < 200)
+    yield Line(f"when anything of {crowd:,} seats is due next", f"{due:,.0f} us")
+    yield Line("  to whom", f"{whose:,.0f} us")
+
+
+def _asked(seats: int, messages: Sequence[Message]) -> Ledger:
+    """A ledger whose customer has so many seats, after these burns."""
+    partition = Partition(
+        [contract(customer_id(0), [seat_id(0, n) for n in range(seats)], monthly=40 * UNIT, pool=PLENTY)]
+    )
+    return Ledger(Overlay(partition.fold_all(messages).rows))
+
+
+def _one_seat(ledger: Ledger, at: Instant) -> object:
+    found = ledger.balances(customer_id(0), at, contract_id=CONTRACT, seat_id=seat_id(0, 7), credit_type=CREDITS)
+    assert found
+    return found
+
+
+def _ask(size: Size, question: Callable[[], object]) -> float:
+    """Seconds."""
+    question()
+    return median(cpu(question) for _ in range(size.rounds * 10))
 
 
 if __name__ == "__main__":

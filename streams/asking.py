@@ -65,8 +65,10 @@ class Asked:
         """The instants in `(after_at, until]` at which the counts or the holders change: who came, who left, by which edit."""
         contract, row = found
         born, dies = contract.life(row)
-        for segment in seats.history(self._book, self.who.number, contract, row, after_at + 1, until + 1):
-            if segment.from_at > after_at:
+        # From a change on, since what holds before the first one would list everybody.
+        first = born if after_at < born else seats.next_step_after(self._book, self.who.number, row, after_at)
+        if first is not None:
+            for segment in seats.history(self._book, self.who.number, contract, row, first, until + 1):
                 steps = seats.steps(self._book, self.who.number, row, segment.from_at, segment.from_at)
                 edit_id = steps[-1].edit_id if segment.from_at > born and steps[-1].at == segment.from_at else ""
                 yield segment.from_at, segment.added, segment.removed, edit_id
