@@ -45,6 +45,8 @@ def test_a_number_with_an_exponent_is_read_exactly() -> None:
     assert parse("1e00000005") == 100_000 * UNIT
     assert parse("0." + "0" * 58 + "1e60") == 10 * UNIT
     assert parse("0e999999999999999999999") == 0
+    assert parse("1e-9") == 1
+    assert parse("9e14") == 900_000_000_000_000 * UNIT
 
 
 def test_a_tenth_decimal_is_too_fine_and_never_rounded() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ledger import seats
 from ledger.amounts import UNIT
 from ledger.answers import Charge
+from ledger.billing import Rise, next_period_start, period_start, rises
 from ledger.charges import charges, next_due_after
 from ledger.contracts import End, SubscriptionUpdate
 from ledger.facts import Price, Recurrence, Rounding, SubscriptionChanges
@@ -144,6 +145,51 @@ def test_a_new_grid_counts_from_its_first_point() -> None:
     assert [each.time for each in due(account, to_at=day("03-01"))] == [
         BORN, day("02-01"), day("02-20"), day("02-27"),
     ]  # fmt: skip
+
+
+def test_a_period_that_a_change_of_the_grid_cuts_goes_on_until_the_new_grid_has_a_point() -> None:
+    account = counted(1)
+    [row] = account.contract.subscriptions
+    for at, every, anchor in (("02-15", "week", "02-20"), ("03-10", "month", "01-05"), ("05-01", "month", "05-01")):
+        grid = Recurrence(every=Every(1, every), anchor=day(anchor))  # type: ignore[arg-type]
+        row.updates.append(SubscriptionUpdate(day(at), BORN, at, SubscriptionChanges(billing_period=grid)))
+
+    asked = ("02-17", "02-20", "03-09", "03-12", "04-06", "05-01", "05-02")
+    begun = [period_start(account.contract, row, day(at)) for at in asked]
+    assert begun == [day(at) for at in ("02-01", "02-20", "03-06", "03-06", "04-05", "05-01", "05-01")]
+    next_ones = [next_period_start(account.contract, row, day(at)) for at in ("02-14", "03-09", "04-06")]
+    assert next_ones == [day(at) for at in ("02-20", "04-05", "05-01")]
+
+
+def test_a_new_grid_that_begins_nothing_where_the_old_one_would_have_waits_for_its_point() -> None:
+    account = counted(1)
+    [row] = account.contract.subscriptions
+    weekly = Recurrence(every=Every(1, "week"), anchor=day("02-20"))
+    row.updates.append(SubscriptionUpdate(day("02-01"), BORN, "u", SubscriptionChanges(billing_period=weekly)))
+
+    assert next_period_start(account.contract, row, day("01-15")) == day("02-06")
+
+
+def test_what_was_there_until_just_before_a_period_is_not_paid_in_it() -> None:
+    account = counted(2)
+    for at, number in ((day("02-01") - 1, 9), (day("02-01"), 3), (day("02-01") + 1, 4)):
+        account.folded(quantity(at, number))
+
+    found = rises(
+        account.book, CUSTOMER, account.contract, account.contract.subscriptions[0], day("02-01"), day("03-01")
+    )
+    assert list(found) == [Rise(day("02-01"), 0, 3), Rise(day("02-01") + 1, 3, 4)]
+
+
+def test_a_minimum_that_rises_with_a_period_is_no_rise_of_the_one_before() -> None:
+    account = counted(1)
+    [row] = account.contract.subscriptions
+    row.updates.append(SubscriptionUpdate(day("02-01"), BORN, "u", SubscriptionChanges(minimum_seats=5)))
+
+    assert brief(due(account, to_at=day("02-02"))) == [
+        (BORN, "period", 1, whole(1)),
+        (day("02-01"), "period", 5, whole(2)),
+    ]
 
 
 def test_an_amount_is_rounded_once_and_absent_without_a_price() -> None:
