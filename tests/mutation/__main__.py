@@ -15,10 +15,23 @@ from collections.abc import Callable
 from functools import partial
 
 from tests.mutation import page
-from tests.mutation.found import KEPT, Found, fingerprint
-from tests.mutation.meeting import Recorded, Say, Test, in_a_process, in_order, meet, record, with_tests
+from tests.mutation.found import GREEN, KEPT, NOT_BY_HAND, Found, fingerprint
+from tests.mutation.meeting import (
+    BY_HAND,
+    SUITES,
+    Recorded,
+    Say,
+    Test,
+    in_a_process,
+    in_order,
+    meet,
+    record,
+    with_tests,
+)
 from tests.mutation.mutants import Mutant, all_mutants
 from tests.mutation.planting import MustBeImported, import_instead, plant
+
+MUST_BE_IMPORTED = "must be imported"
 
 
 def main() -> int:
@@ -36,14 +49,21 @@ def main() -> int:
     print(f"{len(mutants):,} mutants, {len(pending):,} of them to be met", flush=True)
 
     def meet_planted(tests: list[Test], say: Say) -> None:
-        for number, mutant in enumerate(pending):
-            if time.monotonic() > until:
-                return
-            chosen = in_order(mutant, tests, recorded, found.kills)
-            verdict = said_last(partial(_meet_planted, mutant, chosen, recorded))
-            if verdict != "must be imported":
-                found.note(mutant, verdict, kept=False)
-                say(f"{number} {verdict}")
+        # All by hand before any by chance: the first are quick, and tell the most.
+        for suites, before, after in ((BY_HAND, None, NOT_BY_HAND), (SUITES, NOT_BY_HAND, GREEN)):
+            for number, mutant in enumerate(pending):
+                if found.verdicts.get(mutant.name) != before:
+                    continue
+                if time.monotonic() > until:
+                    return
+                chosen = [each for each in in_order(mutant, tests, recorded, found.kills) if each.suite in suites]
+                if before is not None:
+                    chosen = [each for each in chosen if each.suite not in BY_HAND]
+                verdict = said_last(partial(_meet_planted, mutant, chosen, recorded))
+                if verdict != MUST_BE_IMPORTED:
+                    verdict = after if verdict == GREEN else verdict
+                    found.note(mutant, verdict, kept=False)
+                    say(f"{number} {verdict}")
 
     def meet_imported(mutant: Mutant, say: Say) -> None:
         import_instead(mutant)
@@ -88,7 +108,7 @@ def _meet_planted(mutant: Mutant, tests: list[Test], recorded: Recorded, say: Sa
     try:
         plant(mutant)
     except MustBeImported:
-        say("must be imported")
+        say(MUST_BE_IMPORTED)
     else:
         meet(tests, recorded, say)
 

@@ -7,6 +7,8 @@ from collections import Counter
 from tests.mutation.mutants import ROOT, Mutant
 
 KEPT = ROOT / ".mutants"
+#: Nobody turned it red; nobody by hand did, and it has met no others yet.
+GREEN, NOT_BY_HAND = "green", "green so far"
 
 
 def fingerprint(*folders: str) -> str:
@@ -25,7 +27,7 @@ class Found:
         KEPT.mkdir(exist_ok=True)
         self.mutants = mutants
         self.explained = explained
-        #: `pencil test_corners::...`, or `green`.
+        #: `pencil test_corners::...`, or one of the two above.
         self.verdicts: dict[str, str] = {}
         #: How often a test turned mutants of a file, and of a function, red.
         self.kills: Counter[tuple[str, str]] = Counter()
@@ -35,11 +37,13 @@ class Found:
         lines = self._file.read_text().splitlines() if self._file.exists() else []
         for name, text, tests, verdict in map(json.loads, lines):
             mutant = by_key.get((name, text))
-            if mutant is not None and (verdict != "green" or tests == self._tests or name in explained):
+            if mutant is not None and (
+                verdict not in (GREEN, NOT_BY_HAND) or tests == self._tests or name in explained
+            ):
                 self._know(mutant, verdict)
 
     def is_pending(self, mutant: Mutant) -> bool:
-        return mutant.name not in self.verdicts
+        return self.verdicts.get(mutant.name) in (None, NOT_BY_HAND)
 
     def pending(self) -> list[Mutant]:
         return [each for each in self.mutants if self.is_pending(each)]
@@ -52,7 +56,7 @@ class Found:
 
     def _know(self, mutant: Mutant, verdict: str) -> None:
         self.verdicts[mutant.name] = verdict
-        if verdict != "green":
+        if verdict not in (GREEN, NOT_BY_HAND):
             test = verdict.split(" ", 1)[1]
             self.kills[mutant.file, test] += 1
             self.kills[f"{mutant.file} {mutant.function}", test] += 1

@@ -21,10 +21,11 @@ from typing import Any, TypeAlias
 import hypothesis
 import pytest
 
+from tests.mutation.found import GREEN
 from tests.mutation.mutants import ROOT, Mutant
 
 SUITES = ("pencil", "reopened", "duels", "properties", "wire")
-BY_CHANCE = SUITES[3:]
+BY_HAND, BY_CHANCE = SUITES[:2], SUITES[3:]
 FOLDERS = (str(ROOT / "tests/ledger"), str(ROOT / "tests/wire"))
 DUELS = 60
 #: A test that takes so much longer than on the unchanged code, watched, is in an endless loop: that is red, too.
@@ -242,7 +243,7 @@ def in_order(mutant: Mutant, tests: Iterable[Test], recorded: Recorded, kills: C
 
 
 def meet(tests: list[Test], recorded: Recorded, say: Say) -> None:
-    """Runs tests up to the first red one, and says each before it begins; `green` at the end. For a process of its own."""
+    """Runs tests up to the first red one, and says each before it begins; `GREEN` at the end. For a process of its own."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     for test in tests:
         say(f"{test.suite} {test.name}")
@@ -256,7 +257,7 @@ def meet(tests: list[Test], recorded: Recorded, say: Say) -> None:
                 test.run()
         except BaseException:
             return
-    say("green")
+    say(GREEN)
 
 
 def run_for_a_moment(test: Test) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from tests.mutation.found import Found
+from tests.mutation.found import GREEN, NOT_BY_HAND, Found
 from tests.mutation.meeting import SUITES
 from tests.mutation.mutants import ROOT
 
@@ -38,7 +38,7 @@ def write(found: Found) -> str:
     """Writes the page and returns its table."""
     why = explanations()
     table = _table(found)
-    survivors = [each for each in found.mutants if found.verdicts.get(each.name) == "green"]
+    survivors = [each for each in found.mutants if found.verdicts.get(each.name) == GREEN]
     lines = [HEAD, table, "", "## Who survived, and why", ""]
     for each in survivors:
         lines += [f"- {each.name}", f"  {why.get(each.name, OPEN)}"]
@@ -50,7 +50,7 @@ def _table(found: Found) -> str:
     counts: dict[str, Counter[str]] = {}
     for mutant in found.mutants:
         verdict = found.verdicts.get(mutant.name)
-        suite = "not met" if verdict is None else "survived" if verdict == "green" else verdict.split()[0]
+        suite = "not met" if verdict in (None, NOT_BY_HAND) else "survived" if verdict == GREEN else verdict.split()[0]
         for row in (mutant.file.split("/")[1], "all"):
             counts.setdefault(row, Counter())[suite] += 1
     columns = [*SUITES, "survived", *(["not met"] if counts["all"]["not met"] else [])]
