@@ -29,7 +29,7 @@ from tests.mutation.meeting import (
     with_tests,
 )
 from tests.mutation.mutants import Mutant, all_mutants
-from tests.mutation.planting import MustBeImported, import_instead, plant
+from tests.mutation.planting import MustBeImported, get_ready, import_instead, plant
 
 MUST_BE_IMPORTED = "must be imported"
 
@@ -49,6 +49,7 @@ def main() -> int:
     print(f"{len(mutants):,} mutants, {len(pending):,} of them to be met", flush=True)
 
     def meet_planted(tests: list[Test], say: Say) -> None:
+        get_ready()
         # All by hand before any by chance: the first are quick, and tell the most.
         for suites, before, after in ((BY_HAND, None, NOT_BY_HAND), (SUITES, NOT_BY_HAND, GREEN)):
             for number, mutant in enumerate(pending):

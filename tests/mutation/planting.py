@@ -17,6 +17,13 @@ class MustBeImported(Exception):
     """The place runs at import, or left something behind there: the mutant has to be there before `ledger` is."""
 
 
+def get_ready() -> None:
+    """To be called before the processes are forked off in which mutants are planted."""
+    _living()
+    # What is here stays: they need not look at it, nor copy it.
+    gc.freeze()
+
+
 def plant(mutant: Mutant) -> None:
     """Gives the living function the mutant's code, so that whoever has imported the function runs it."""
     planted = False
