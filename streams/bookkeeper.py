@@ -12,8 +12,11 @@ from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Waiting
 from ledger.rows import Book, Kind, Row, text_key
+from streams.balance_snapshots import Marks
 from streams.fold import Output, Record
-from streams.publishing import Marks, Publisher
+from streams.moment import Moment
+from streams.notes import Notes
+from streams.publishing import Publisher
 from streams.settings import Settings
 from streams.transactions import ROOM_BYTES
 from tables.overlay import Overlay
@@ -67,9 +70,8 @@ class Bookkeeper:
     def __call__(self, partition: int, records: Sequence[Record], rows: Overlay) -> Iterator[Output | None]:
         """Folds a batch. `LawBroken` goes through: it stops the partition."""
         ledger = Ledger(rows, lateness=self._lateness, ahead=self._ahead, wait=self._wait)
-        marks = self._marks.setdefault(partition, Marks())
-        publisher = Publisher(rows, marks, every=self._snapshot, lateness=self._lateness)
-        batch = _Batch(ledger, Book(rows), publisher, partition, self.topics, self._belongs)
+        notes = Notes()
+        batch = _Batch(ledger, Book(rows), notes, partition, self.topics, self._belongs)
         for number, record in enumerate(records, 1):
             for message in batch.take(record):
                 yield Output("dead-letter", message.key, message.value, message.headers)
@@ -78,7 +80,9 @@ class Bookkeeper:
         ledger.flush()
         batch.close()
         as_of = {f"{record.kind}-{partition}": record.offset + 1 for record in records}
-        for snapshot in publisher.messages(batch.clock, as_of):
+        marks = self._marks.setdefault(partition, Marks())
+        moment = Moment(rows, batch.clock, as_of)
+        for snapshot in Publisher(moment, notes, marks, every=self._snapshot, lateness=self._lateness).messages():
             yield (
                 None if snapshot is None else Output("history-snapshot", snapshot.key, snapshot.value, snapshot.headers)
             )
@@ -103,14 +107,14 @@ class _Batch:
         self,
         ledger: Ledger,
         book: Book,
-        publisher: Publisher,
+        notes: Notes,
         partition: int,
         topics: Topics,
         belongs: Callable[[str, int], bool],
     ) -> None:
         self.ledger = ledger
         self.book = book
-        self.publisher = publisher
+        self.notes = notes
         self.partition = partition
         self.topics = topics
         self.belongs = belongs
@@ -142,7 +146,7 @@ class _Batch:
         outcome = self.ledger.fold(fact, now)
         match outcome:
             case Folded():
-                self.publisher.note(fact, outcome)
+                self.notes.note(fact, outcome)
                 for waited, what in self.ledger.settled():
                     yield from self._settled(waited, what)
             case Refused(refusal=refusal) | Repeated(first=Refused(refusal=refusal)):
@@ -167,7 +171,7 @@ class _Batch:
         kept = self.book.load(KEPT, key)
         self.book.drop(KEPT, key)
         if isinstance(outcome, Folded):
-            self.publisher.note(fact, outcome)
+            self.notes.note(fact, outcome)
         elif isinstance(outcome, Refused):
             if kept is None:
                 raise LookupError(f"{fact.id} of {fact.customer_id} waited, but its message was not kept")

@@ -1,0 +1,142 @@
+"""Snapshots and corrections of balances: what was said last of each scope, and what of it is different now."""
+
+from collections.abc import Iterator
+
+from ledger import instants
+from ledger.answers import Balance, GrantBalance
+from ledger.history import nothing
+from ledger.instants import FOREVER, Instant, Span
+from ledger.outcome import Scope
+from ledger.rows import Book, instant_key
+from streams.moment import Moment
+from streams.notes import Note, cause
+from streams.said import DUE, SAID, SaidRow, balance_row, due_key, said_balance, said_key, scope_row
+from wire.outputs import Message, Moved, balance_corrected, balance_snapshot
+
+#: So many scopes are remembered beside their rows.
+MOST_MARKS = 500_000
+
+
+class Marks:
+    """Of the scopes seen last: as of when they were said, and whether they are due already. It only saves reading rows."""
+
+    def __init__(self) -> None:
+        self.held: dict[Scope, tuple[Instant, Instant]] = {}
+
+    def hold(self, scope: Scope, mark: tuple[Instant, Instant]) -> None:
+        if len(self.held) >= MOST_MARKS:
+            self.held.clear()
+        self.held[scope] = mark
+
+
+class BalanceSnapshots:
+    """Says balances as they are at a moment, each scope at most once in `every` because of its burns."""
+
+    def __init__(self, moment: Moment, book: Book, marks: Marks, every: Span) -> None:
+        self._moment = moment
+        self._book = book
+        self._marks = marks
+        self._every = every
+
+    def mark(self, scope: Scope) -> tuple[Instant, Instant]:
+        """As of when a scope was said last, and when it is due next."""
+        mark = self._marks.held.get(scope)
+        if mark is None:
+            said = self._said(scope)
+            mark = said.at, said.due_at
+            self._marks.hold(scope, mark)
+        return mark
+
+    def correct(self, scope: Scope, note: Note) -> Iterator[Message | None]:
+        """What a late fact changed in the last snapshot of a scope."""
+        said = self._said(scope)
+        if said.balance is None or note.since > said.at:
+            return
+        balance = self._moment.balance(scope, said.at)
+        now = balance_row(balance)
+        if now == said.balance:
+            return
+        was, was_moved = said_balance(said.balance), said.moved
+        said.burned = max(0, said.burned + _consumed(balance) - _consumed(was))
+        said.balance = now
+        occasion = self._moment.occasion(scope.customer_id, scope.contract_id, note.since, cause(note.cause), said.at)
+        yield from balance_corrected(occasion, balance, said.moved, was, was_moved)
+        self._save(scope, said)
+        yield None
+
+    def say_burned(self, scope: Scope, note: Note) -> Iterator[Message | None]:
+        """At once where it was quiet for long enough; otherwise later."""
+        said = self._said(scope)
+        if said.due_at != FOREVER:
+            return
+        if said.said_at + self._every <= self._moment.clock:
+            yield from self.say(scope, self._now_of(scope), cause(note.cause))
+            return
+        said.due_at = said.said_at + self._every
+        self._book.save(DUE, due_key(said.due_at, scope), scope_row(scope))
+        self._save(scope, said)
+
+    def say_due(self) -> Iterator[Message | None]:
+        for _, row in self._book.scan(DUE, b"Pd", b"Pd" + instant_key(self._moment.clock + 1)):
+            scope = row.scope()
+            due_at = self._said(scope).due_at
+            yield from self.say(scope, self._now_of(scope), ("snapshot", instants.text(due_at)))
+
+    def _now_of(self, scope: Scope) -> Instant:
+        """Just after the customer's newest burn: what comes in order from here on is no correction."""
+        return min(self._moment.clock, self._moment.ask(scope.customer_id, self._moment.clock).who.folded_until + 1)
+
+    def say(
+        self, scope: Scope, at: Instant, cause: tuple[str, str], before: Balance | None = None
+    ) -> Iterator[Message | None]:
+        """A snapshot as of an instant, where it differs from the last one. `before`: what was there just before it."""
+        said = self._said(scope)
+        at = max(at, said.at)
+        balance = self._moment.balance(scope, at)
+        if said.due_at != FOREVER:
+            self._book.drop(DUE, due_key(said.due_at, scope))
+            said.due_at = FOREVER
+        was = nothing(scope) if said.balance is None else said_balance(said.balance)
+        now = balance_row(balance)
+        if now != balance_row(was):
+            moved = _moved(was, balance if before is None else before, balance)
+            said.burned, said.adjusted, said.expired = moved.burned, moved.adjusted, moved.expired
+            said.at, said.balance = at, now
+            yield from balance_snapshot(
+                self._moment.occasion(scope.customer_id, scope.contract_id, at, cause, at), balance, moved
+            )
+        said.said_at = self._moment.clock
+        self._save(scope, said)
+        yield None
+
+    def _said(self, scope: Scope) -> SaidRow:
+        return self._book.load(SAID, said_key(scope)) or SaidRow()
+
+    def _save(self, scope: Scope, said: SaidRow) -> None:
+        self._book.save(SAID, said_key(scope), said)
+        self._marks.hold(scope, (said.at, said.due_at))
+
+
+def _consumed(balance: Balance) -> int:
+    return sum(grant.granted - grant.balance for grant in balance.grants)
+
+
+def _moved(said: Balance, before: Balance, now: Balance) -> Moved:
+    """What happened since the snapshot before. `before` is `now` but for what its instant itself did: between two
+    snapshots nothing starts, ends or recurs, so what a grant was given tells its adjustments, and what it lost its burns."""
+    was = {_name(grant): grant for grant in said.grants}
+    left = {_name(grant) for grant in now.grants}
+    burned = adjusted = expired = 0
+    for grant in before.grants:
+        earlier = was.get(_name(grant))
+        burned += grant.granted - grant.balance
+        if earlier is not None:
+            burned -= earlier.granted - earlier.balance
+            adjusted += grant.granted - earlier.granted
+        if _name(grant) not in left:
+            expired += grant.balance
+    return Moved(burned=max(0, burned), adjusted=adjusted, expired=expired)
+
+
+def _name(grant: GrantBalance) -> tuple[str, int | None, Instant]:
+    return grant.grant_id, grant.slice, grant.effective_at

@@ -1,0 +1,39 @@
+"""The end of a batch: its clock, how far was read, and what the ledger answers about it."""
+
+from collections.abc import Mapping
+
+from ledger import instants
+from ledger.answers import Balance
+from ledger.instants import Instant
+from ledger.outcome import Scope
+from ledger.rows import Rows
+from streams.asking import Asked
+from wire.outputs import Occasion
+
+
+class Moment:
+    """`rows` hold everything folded. Each question is asked once."""
+
+    def __init__(self, rows: Rows, clock: Instant, offsets: Mapping[str, int]) -> None:
+        self.rows = rows
+        self.clock = clock
+        self._offsets = offsets
+        self._asked: dict[tuple[str, Instant], Asked] = {}
+
+    def ask(self, customer_id: str, at: Instant) -> Asked:
+        asked = self._asked.get((customer_id, at))
+        if asked is None:
+            asked = self._asked[customer_id, at] = Asked(self.rows, customer_id, at)
+        return asked
+
+    def balance(self, scope: Scope, at: Instant) -> Balance:
+        return self.ask(scope.customer_id, at).balance(scope)
+
+    def occasion(
+        self, customer_id: str, contract_id: str | None, time: Instant, cause: tuple[str, str], at: Instant
+    ) -> Occasion:
+        """`at`: as of when the numbers are."""
+        return Occasion(
+            customer_id=customer_id, contract_id=contract_id, time=time, cause_type=cause[0], cause_id=cause[1],
+            as_of={"event_time": instants.text(at), "offsets": dict(self._offsets)},
+        )  # fmt: skip

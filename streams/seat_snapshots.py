@@ -1,0 +1,112 @@
+"""Snapshots and corrections of seat counts, and the charges for them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from zlib import crc32
+
+import msgspec
+
+from ledger.answers import Charge, Counts
+from ledger.instants import ORIGIN, Instant, Span
+from ledger.rows import Book
+from streams.moment import Moment
+from streams.notes import Notes, SeatsNote, cause, cause_of
+from streams.said import SEATS, SeatsRow, seats_key
+from wire.outputs import Message, seats_changed, seats_charged, seats_corrected
+
+
+class SeatSnapshots:
+    """Says the counts of subscriptions as they are at a moment, and what is due for them. Charges older than `lateness`
+    are settled."""
+
+    def __init__(self, moment: Moment, book: Book, notes: Notes, lateness: Span) -> None:
+        self._moment = moment
+        self._book = book
+        self._notes = notes
+        self._lateness = lateness
+
+    def correct(
+        self, customer_id: str, contract_id: str, subscription_id: str, note: SeatsNote
+    ) -> Iterator[Message | None]:
+        """What a late edit changed in the last counts said of a subscription."""
+        key = seats_key(customer_id, contract_id, subscription_id)
+        said = self._book.load(SEATS, key)
+        asked = self._moment.ask(customer_id, self._moment.clock)
+        found = asked.subscription(contract_id, subscription_id)
+        if said is None or said.counts is None or found is None or note.since > said.at:
+            return
+        counts = asked.counts(found, said.at)
+        if _shown(counts) != _shown(said.counts):
+            occasion = self._moment.occasion(customer_id, contract_id, note.since, cause(note.cause), said.at)
+            yield from seats_corrected(occasion, counts, said.counts, note.added, note.removed)
+            said.counts = counts
+            self._book.save(SEATS, key, said)
+
+    def say(
+        self, customer_id: str, contract_id: str, subscription_id: str, at: Instant | None = None
+    ) -> Iterator[Message | None]:
+        """Each change of a subscription's counts that was not said yet, and what is due for it: up to now, because of what
+        was agreed, or up to an instant `at` that the clock passes."""
+        note = self._notes.subscription(customer_id, contract_id, subscription_id) if at is None else None
+        until = self._moment.clock if at is None else at
+        asked = self._moment.ask(customer_id, self._moment.clock)
+        found = asked.subscription(contract_id, subscription_id)
+        if found is None:
+            return
+        key = seats_key(customer_id, contract_id, subscription_id)
+        said = self._book.load(SEATS, key) or SeatsRow()
+        told: list[tuple[Instant, tuple[str, ...], tuple[str, ...], tuple[str, str]]] = []
+        for change_at, added, removed, edit_id in asked.changes(found, said.at, until):
+            # The ends of a life are no edit's.
+            why = ("seat.changed", edit_id) if edit_id else cause_of(note, change_at)
+            told.append((change_at, added, removed, why))
+        last_at = told[-1][0] if told else said.at
+        if last_at > ORIGIN and (told or said.counts is not None):
+            # What changed only the settings is no step of the seats.
+            settled_at = until if note is None else min(until, max(note.since, last_at))
+            told.append((settled_at, (), (), cause_of(note, settled_at)))
+        for change_at, added, removed, why in told:
+            counts = asked.counts(found, change_at)
+            if said.counts is None or added or removed or _shown(counts) != _shown(said.counts):
+                previous = 0 if said.counts is None else said.counts.total
+                occasion = self._moment.occasion(customer_id, contract_id, change_at, why, change_at)
+                yield from seats_changed(occasion, counts, previous, added, removed)
+                said.at, said.counts = change_at, counts
+        for charge, why in self._charges(asked.charges(found, said.charged_from, until + 1), said, customer_id, at):
+            occasion = self._moment.occasion(customer_id, contract_id, charge.time, why, charge.time)
+            yield from seats_charged(occasion, charge)
+        self._book.save(SEATS, key, said)
+        yield None
+
+    def _charges(
+        self, due: list[Charge], said: SeatsRow, customer_id: str, at: Instant | None
+    ) -> Iterator[tuple[Charge, tuple[str, str]]]:
+        """The charges that were not said yet, each with a cause of its own."""
+        known = {(at, checksum, nth) for at, checksum, nth in said.charged}
+        alike: Counter[tuple[Instant, int]] = Counter()
+        named: Counter[tuple[Instant, str]] = Counter()
+        for charge in due:
+            checksum = crc32(msgspec.json.encode(charge))
+            nth = alike[charge.time, checksum]
+            alike[charge.time, checksum] += 1
+            if (charge.time, checksum, nth) in known:
+                continue
+            said.charged.append((charge.time, checksum, nth))
+            note = None
+            if charge.time != at:
+                # Not because time has passed: something was agreed that changes what is due.
+                note = self._notes.subscription(customer_id, charge.contract_id, charge.subscription_id)
+            type, id = cause_of(note, charge.time)
+            # With the next period several may be due at one instant.
+            named[charge.time, charge.kind] += 1
+            order = named[charge.time, charge.kind]
+            yield charge, (type, id if order == 1 else f"{id}#{order}")
+        settled = self._moment.clock - self._lateness
+        if settled > said.charged_from:
+            said.charged_from = settled
+            said.charged = [one for one in said.charged if one[0] >= settled]
+
+
+def _shown(counts: Counts) -> tuple[int, int, int, int, str | None]:
+    """What makes a snapshot of seats worth saying again."""
+    return counts.total, counts.assigned, counts.unassigned, counts.included, counts.feature_code
