@@ -1,6 +1,7 @@
 """The ledger's own small language: a story of facts, one a line, checkable with a pencil.
 
     contract c carry from 2026-01-01 until 2027-01-01        (said for you, from 2026-01-01 on, if a story names none)
+    contract c bringing                                      with what the lines after it define
     subscription team seats ana bo +1 unassigned             ... quantity 3, included 2, minimum 1, price 25, revoking,
                                                              billed P1M, increases next_period, unprorated, code editor
     recurring monthly 100 per seat of team every P1M         ... per unit of team (pooled), to pool; until T, for 2 periods,
@@ -11,7 +12,8 @@
     take back b                                              (a burn)
     void yearly · adjust yearly by -5 · reset · reset customer · reset preserving overage
     add cy and remove bo and unassigned +1 at 03-16          one edit; also set ana bo, move ana to di carrying,
-                                                             quantity 5 in viewer, quantity +1; version 3, sequence 2
+                                                             quantity 5 in viewer, quantity +1; version 3, sequence 2,
+                                                             code editor, anywhere (names no contract)
     change monthly amount 200 · end team · end contract at 06-01 · end team never
     again b · again b but 7                                  the fact once more, with the same or another body
     tick 06-01                                               time passes to there, and nobody says anything
@@ -200,6 +202,7 @@ def play_on(played: Played, story: str) -> Played:
         words = line.split("(")[0].split()
         if words:
             played.teller.tell(words)
+    played.teller.all_brought()
     return played
 
 
@@ -295,15 +298,46 @@ class _Teller:
         self.starts: dict[str, Instant] = {}
         self.subscription_id: str | None = None
         self.recurring: set[str] = set()
+        self.bringing: ContractCreated | None = None
 
     def tell(self, words: list[str]) -> None:
         line = _Line(words)
-        if line.words[0] == "tick":
-            self._pass_to(_instant(line.words[1]))
-            return
-        fact = self._again(line) if line.words[0] == "again" else self._fact(line)
+        if self.bringing is not None and words[0] in _BROUGHT:
+            self.bringing = self._brought(self.bringing, line)
+            fact = None
+        else:
+            self.all_brought()
+            if words[0] == "tick":
+                self._pass_to(_instant(words[1]))
+                return
+            brings = line.flag("bringing")
+            fact = self._again(line) if words[0] == "again" else self._fact(line)
+            if brings:
+                assert isinstance(fact, ContractCreated)
+                self.bringing, fact = fact, None
         assert not line.words, f"what does {' '.join(line.words)!r} mean in {' '.join(words)!r}?"
-        self._fold(fact)
+        if fact is not None:
+            self._fold(fact)
+
+    def all_brought(self) -> None:
+        """The contract whose lines these were is told."""
+        contract, self.bringing = self.bringing, None
+        if contract is not None:
+            self._fold(contract)
+
+    def _brought(self, contract: ContractCreated, line: _Line) -> ContractCreated:
+        kind = line.next()
+        at = line.after("at") or line.after("from")
+        starts = contract.starting_at if at is None else _instant(at)
+        match kind:
+            case "subscription":
+                more = {"subscriptions": (*contract.subscriptions, self._subscription(line, starts))}
+                return msgspec.structs.replace(contract, **more)
+            case "recurring":
+                credits = {"recurring_credits": (*contract.recurring_credits, self._recurring(line, starts))}
+                return msgspec.structs.replace(contract, **credits)
+        grants = {"grants": (*contract.grants, self._grant(line, contract.contract_id, starts))}
+        return msgspec.structs.replace(contract, **grants)
 
     def _fold(self, fact: AnyFact) -> None:
         self._pass_to(max(self.played.now, fact.time))
@@ -387,14 +421,14 @@ class _Teller:
 
     def _contract(self, line: _Line) -> AnyFact:
         contract_id = line.next()
-        until, said = line.after("until"), line.after("said")
+        until, said, id = line.after("until"), line.after("said"), line.after("id")
         starting_at = _instant(line.after("from") or "2026-01-01")
         self.at = starting_at
         self.starts[contract_id] = starting_at
         self.played.contract_id = contract_id
         line.flag("charge")
         return ContractCreated(
-            id=f"contract-{contract_id}",
+            id=id or f"contract-{contract_id}",
             customer_id=self.played.customer_id,
             time=starting_at if said is None else _instant(said),
             contract_id=contract_id,
@@ -547,6 +581,7 @@ class _Teller:
         self, kind: str, line: _Line, id: str, customer_id: str, contract_id: str, said: str | None
     ) -> SeatChange:
         version, sequence = line.after("version"), line.number("sequence")
+        anywhere, code = line.flag("anywhere"), line.after("code")
         parts: list[list[str]] = [[kind]]
         for word in line.rest():
             if word == "and":
@@ -555,7 +590,7 @@ class _Teller:
                 parts[-1].append(word)
         # One `at` at the end is meant for all.
         named = [place for part in parts if (place := _Line(part).after("in")) is not None]
-        subscription_id = named[0] if named else self.subscription_id
+        subscription_id = named[0] if named else None if anywhere or code else self.subscription_id
         last = _instant(at) if (at := _Line(parts[-1]).after("at")) is not None else self.at
         operations = tuple(self._operation(_Line(part), last) for part in parts)
         self.at = max(operation.starting_at for operation in operations)
@@ -563,8 +598,9 @@ class _Teller:
             id=id,
             customer_id=customer_id,
             time=self.at if said is None else _instant(said),
-            contract_id=contract_id,
+            contract_id=None if anywhere else contract_id,
             subscription_id=subscription_id,
+            feature_code=code,
             sequence=sequence,
             operations=operations,
             expected_version=None if version is None else {subscription_id or "": int(version)},
@@ -602,6 +638,7 @@ class _Teller:
         raise AssertionError(f"no operation begins with {kind!r}")
 
 
+_BROUGHT = ("subscription", "recurring", "grant")
 _OPERATIONS = ("add", "remove", "set", "move", "quantity", "unassigned")
 
 

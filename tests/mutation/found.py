@@ -29,7 +29,7 @@ class Found:
         self.explained = explained
         #: `pencil test_corners::...`, or one of the two above.
         self.verdicts: dict[str, str] = {}
-        #: How often a test turned mutants of a file, and of a function, red.
+        #: How often a test turned mutants red: of all, of a file, and of a function.
         self.kills: Counter[tuple[str, str]] = Counter()
         self._file = KEPT / "met.jsonl"
         self._tests = fingerprint("tests/ledger")
@@ -58,5 +58,5 @@ class Found:
         self.verdicts[mutant.name] = verdict
         if verdict not in (GREEN, NOT_BY_HAND):
             test = verdict.split(" ", 1)[1]
-            self.kills[mutant.file, test] += 1
-            self.kills[f"{mutant.file} {mutant.function}", test] += 1
+            for where in ("", mutant.file, f"{mutant.file} {mutant.function}"):
+                self.kills[where, test] += 1

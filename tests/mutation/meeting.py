@@ -29,11 +29,13 @@ SUITES = ("pencil", "reopened", "duels", "properties", "wire")
 BY_HAND, BY_CHANCE = SUITES[:1], SUITES[3:]
 FOLDERS = (str(ROOT / "tests/ledger"), str(ROOT / "tests/wire"))
 DUELS = 60
+#: So many of them a mutant meets: the deadliest of those that run its line.
+DUELS_MET = 20
 #: A test that takes so much longer than on the unchanged code, watched, is in an endless loop: that is red, too.
 PATIENCE, PATIENCE_S = 3, 2.0
 MEMORY = 3 << 30
 #: So long a test of the last two suites looks for something.
-MOMENT_S = 1.0
+MOMENT_S = 0.5
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -236,11 +238,14 @@ def in_order(mutant: Mutant, tests: Iterable[Test], recorded: Recorded, kills: C
         lines = recorded.lines.get(test.name)
         return lines is not None and (not mutant.function or not lines.get(mutant.file, set()).isdisjoint(mutant.lines))
 
-    def rank(test: Test) -> tuple[int, int, int, float]:
-        near, far = kills[f"{mutant.file} {mutant.function}", test.name], kills[mutant.file, test.name]
-        return SUITES.index(test.suite), -near, -far, recorded.seconds[test.name]
+    def rank(test: Test) -> tuple[int, int, int, int, float]:
+        around = (f"{mutant.file} {mutant.function}", mutant.file, "")
+        near, far, anywhere = (-kills[where, test.name] for where in around)
+        return SUITES.index(test.suite), near, far, anywhere, recorded.seconds[test.name]
 
-    return sorted(filter(runs, tests), key=rank)
+    chosen = sorted(filter(runs, tests), key=rank)
+    duels = [each for each in chosen if each.suite == "duels"]
+    return [each for each in chosen if each not in duels[DUELS_MET:]]
 
 
 def meet(tests: list[Test], recorded: Recorded, say: Say) -> None:

@@ -1,0 +1,161 @@
+"""Rules that a mutant broke unseen: each is a few lines for the pencil, named by what a user sees."""
+
+import pytest
+
+from tests.ledger.language import Play, play_on
+
+# --- what a contract brings along ------------------------------------------------------------------------------------
+
+
+def test_what_a_contract_brings_along_is_there_from_its_start(play: Play) -> None:
+    story = play("""
+        contract d bringing from 03-01
+        subscription team seats ana +1 unassigned
+        recurring monthly 100 per seat of team every P1M
+        recurring each 10 per unit of team every P1M
+        grant once 7 to seat ana
+        grant later 5 from 03-10
+        burn 3 at 03-02
+    """)
+
+    assert story.refused() == {}
+    assert story.seats(at="03-01") == "ana +1"
+    assert story.left("ana") == {"monthly": "100", "once": "7"}
+    assert story.left("pool", "03-11") == {"each": "17", "later": "5"}
+
+
+@pytest.mark.parametrize(
+    ("brought", "code"),
+    [
+        ("subscription team seats ana;subscription team seats bo", "already_exists"),
+        ("subscription team seats code x;subscription club seats code x", "already_exists"),
+        ("recurring r 1 to pool every P1M;recurring r 2 to pool every P1M", "already_exists"),
+        ("recurring r 1 to pool every P1M;grant r 2", "already_exists"),
+        ("grant g 1;grant g 2 to seat ana", "already_exists"),
+        ("subscription club seats ana;recurring r 1 per unit of team every P1M", "unknown_subscription"),
+        ("subscription team quantity 2;recurring r 1 per seat of team every P1M", "wrong_mode"),
+    ],
+)
+def test_a_contract_that_brings_along_what_does_not_go_together_is_refused_whole(
+    play: Play, brought: str, code: str
+) -> None:
+    lines = "\n".join(brought.split(";"))
+    story = play(f"""
+        contract d bringing from 03-01
+        {lines}
+    """)
+
+    assert story.refused() == {"contract-d": code}
+    assert story.scopes() == []
+
+
+def test_subscriptions_of_a_contract_with_other_codes_or_none_go_together(play: Play) -> None:
+    story = play("""
+        contract d bringing from 03-01
+        subscription team seats ana
+        subscription club seats bo
+        subscription desk seats cy code x
+        subscription lab quantity 2 code y
+        recurring units 5 per unit of lab every P1M
+        recurring whole 3 to pool every P1M
+        grant once 1
+    """)
+
+    assert story.refused() == {}
+    assert story.left() == {"units": "10", "whole": "3", "once": "1"}
+
+
+def test_a_contract_of_a_name_that_was_used_is_refused_and_changes_nothing(play: Play) -> None:
+    story = play("""
+        contract c from 03-01
+        grant here 5
+        contract c bringing from 03-01 id second
+        grant there 7
+    """)
+
+    assert story.refused() == {"second": "already_exists"}
+    assert story.left() == {"here": "5"}
+
+
+# --- names within a contract -----------------------------------------------------------------------------------------
+
+
+def test_a_feature_code_belongs_to_one_subscription_for_ever(play: Play) -> None:
+    story = play("""
+        contract c from 03-01
+        subscription team seats code x
+        subscription desk seats code y id desk
+        subscription club seats code x id club
+        change desk feature_code x at 03-05 id taken
+        change desk feature_code z at 03-05 id free
+        subscription lab seats code y id lab
+        change team feature_code x at 03-06 id own
+    """)
+
+    assert story.refused() == {"club": "already_exists", "taken": "already_exists", "lab": "already_exists"}
+
+
+def test_what_a_subscription_is_called_cannot_be_called_again(play: Play) -> None:
+    story = play("""
+        contract c from 03-01
+        subscription team seats ana
+        subscription team seats bo id again-team
+        recurring monthly 100 per seat of team every P1M
+        recurring monthly 7 to pool every P1M id again-monthly
+        grant monthly 5 id again-grant
+    """)
+
+    assert story.refused() == {
+        "again-team": "already_exists",
+        "again-monthly": "already_exists",
+        "again-grant": "already_exists",
+    }
+    assert story.left("ana") == {"monthly": "100"}
+
+
+# --- edits that name no contract -------------------------------------------------------------------------------------
+
+
+def test_an_edit_that_names_no_contract_means_the_one_that_holds_its_time(play: Play) -> None:
+    story = play("""
+        contract old from 01-01 until 03-01
+        subscription team seats ana
+        contract new from 03-01
+        subscription team seats bo
+        add cy anywhere in team at 02-28T23:59:59 said 02-28T23:59:59
+        add di anywhere in team at 03-01
+    """)
+
+    assert story.refused() == {} and story.waiting() == []
+    assert story.seats() == "bo di +0"
+    story.contract_id = "old"
+    assert story.seats(at="02-28T23:59:59") == "ana cy +0"
+
+
+def test_an_edit_that_names_no_contract_finds_the_only_one_with_its_subscription(play: Play) -> None:
+    story = play("""
+        contract one from 03-01
+        subscription team seats ana
+        contract two from 03-01
+        subscription club seats bo code x
+        add cy anywhere in club at 03-05
+        add di anywhere code x at 03-05
+        add ed anywhere at 03-05 id which
+        add fay anywhere in desk at 03-05 id none
+    """)
+
+    assert story.seats("club") == "bo cy di +0"
+    assert story.waiting() == ["which", "none"]
+
+
+def test_an_edit_outside_every_contract_waits_for_one(play: Play) -> None:
+    story = play("""
+        contract c from 03-01 until 04-01
+        subscription team seats ana
+        add bo anywhere at 04-01 id late
+    """)
+
+    assert story.waiting() == ["late"]
+    play_on(story, "contract d from 04-01")
+    story.contract_id = "c"
+    assert story.seats(at="03-31") == "ana +0"
