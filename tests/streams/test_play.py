@@ -18,6 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # The story, and at each instant what each seat and pool has left; "pool" is the contract's.
 BALANCES: dict[str, dict[str, dict[str, str]]] = {
+    "a-first-look": {"2026-06-20T00:00:00Z": {"pool": "30", "ana": "64.75", "bo": "0", "cy": "50"}},
     "seats-come-and-go": {
         "2025-11-16T00:00:00Z": {
             "customer1@harbor.test": "100",
