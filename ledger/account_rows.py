@@ -165,7 +165,7 @@ class AccountRows:
             return closed
         return self.group.stretch
 
-    def _group_before(self, at: Instant) -> GroupStretch | None:
+    def group_before(self, at: Instant) -> GroupStretch | None:
         """The last stretch of the group that starts strictly before an instant."""
         if self.group.stretch.start < at:
             return self.group.stretch
@@ -178,7 +178,7 @@ class AccountRows:
         """The closed stretches of the group that hold an instant or come later."""
         if self.group.stretch.start < since:
             return []
-        base = self._group_before(since)
+        base = self.group_before(since)
         prefix = b"Y" + self._prefix
         low = prefix + instant_key(ORIGIN if base is None else base.start)
         return [closed for _, closed in self.book.scan(CLOSED_GROUP, low, after(prefix))]

@@ -286,7 +286,7 @@ class Account(Changing):
                 total = 0
                 time, id = place_of(place)
                 burn = Burn(time, id, int.from_bytes(value, "big"), b"")
-                for index, portion in self._portions(stretch, group_stretch, holder.contract, burn):
+                for index, portion in self.portions(stretch, group_stretch, holder.contract, burn):
                     add(parts, index, sign * portion)
                 tail, limit = self._tail_after(stretch, group_stretch, holder.contract, place)
             else:
@@ -297,7 +297,7 @@ class Account(Changing):
         self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn
     ) -> list[tuple[str, Amount]] | None:
         """Who paid a burn, where one grant pays all that its part holds, so that it does not matter what came before it."""
-        portions = self._portions(stretch, group_stretch, holder.contract, burn)
+        portions = self.portions(stretch, group_stretch, holder.contract, burn)
         if len(portions) != 1:
             return None
         tail = portions[0][0]
@@ -316,7 +316,7 @@ class Account(Changing):
         """Who paid a burn, given the parts of the burns before it in its stretch; adds it to them."""
         taken_before, tails_before = draws(stretch.own, parts)
         before = {part.tail: tail for part, tail in zip(parts, tails_before, strict=True)}
-        for tail, amount in self._portions(stretch, group_stretch, holder.contract, burn):
+        for tail, amount in self.portions(stretch, group_stretch, holder.contract, burn):
             add(parts, tail, amount)
         taken, tails = draws(stretch.own, parts)
         paid = [

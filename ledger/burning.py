@@ -51,7 +51,7 @@ class Burning(Debts):
 
     # --- parts ---
 
-    def _portions(
+    def portions(
         self, stretch: Stretch, group_stretch: GroupStretch, contract: int, burn: Burn
     ) -> list[tuple[int, Amount]]:
         """How a burn is split over the tails: each shared grant that ran dry at this very burn kept a part of it."""
@@ -95,7 +95,7 @@ class Burning(Debts):
     def _place(
         self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, sign: int
     ) -> list[tuple[str, Amount]]:
-        portions = self._portions(stretch, group_stretch, holder.contract, burn)
+        portions = self.portions(stretch, group_stretch, holder.contract, burn)
         return self._shift(stretch, group_stretch, [(tail, sign * amount) for tail, amount in portions], burn.time)
 
     def _shift(

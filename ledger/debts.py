@@ -142,7 +142,7 @@ class Debts(Openings):
         owed = self.owed_since(since)
         if not owed:
             return
-        before = self._group_before(since)
+        before = self.group_before(since)
         handed = self._with_heirs(owed, ORIGIN if before is None else before.start)
         debtors = [holder_of(self.customer, key) for key in handed]
         of = Counter(holder.contract for holder in debtors)
@@ -161,7 +161,7 @@ class Debts(Openings):
         """Whether a scope's stretch opened with the group's, where its debts were paid."""
         if stretch.start != stretch.group_start:
             return False
-        before = self._group_before(stretch.group_start)
+        before = self.group_before(stretch.group_start)
         return before is not None and key in before.debtors
 
     def _pay_debts(self, opened: GroupStretch, debtors: list[bytes]) -> None:

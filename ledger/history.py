@@ -4,7 +4,9 @@ Every question is asked of rows that it leaves as they are. A balance at an inst
 it, less the burns before it, carried on to it; the entries of an account are the same play, told aloud.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import TypeVar
 
 import msgspec
 
@@ -18,11 +20,13 @@ from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, customer_key, l
 from ledger.everyone import seats_of
 from ledger.facts import CREDITS, SEAT_ID
 from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of, parts_of
-from ledger.instants import ORIGIN, Instant
+from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import Changed, EverySeat, Scope
 from ledger.rows import Book, Scratch, after, number_key, text_of
 from ledger.standing import Emit, Standing
-from ledger.stretches import SCOPE, GroupStretch, Part, ScopeRow, Shared, Stretch
+from ledger.stretches import SCOPE, GroupStretch, Part, ScopeRow, Shared, Stretch, add
+
+T = TypeVar("T")
 
 
 def _look(book: Book, customer_id: str) -> tuple[Book, CustomerRow | None]:
@@ -255,11 +259,6 @@ def scope_standing(account: Account, holder: Holder, at: Instant) -> tuple[Stand
 
 def _as_of(account: Account, holder: Holder, row: ScopeRow, stretch: Stretch, at: Instant) -> Stretch:
     """A stretch with only its burns before an instant."""
-    parts: list[Part] = []
-    key = holder_key(account.customer, holder)
-    group_stretch = account.group_at(stretch.group_start)
-    for time, id, amount in account.burns_of(row.number, stretch.start, at):
-        account.attribute(stretch, group_stretch, holder, Burn(time, id, amount, key), parts)
     return Stretch(
         stretch.start,
         stretch.until,
@@ -268,9 +267,39 @@ def _as_of(account: Account, holder: Holder, row: ScopeRow, stretch: Stretch, at
         stretch.inside,
         stretch.over,
         stretch.own,
-        parts,
+        _parts_before(account, holder, row, stretch, at),
         stretch.frozen,
     )
+
+
+def _parts_before(account: Account, holder: Holder, row: ScopeRow, stretch: Stretch, at: Instant) -> list[Part]:
+    """The parts of a stretch's burns before an instant: added up, or all less those after it, whichever are fewer."""
+    key = holder_key(account.customer, holder)
+    group_stretch = account.group_at(stretch.group_start)
+    following = account.stretch_after(row, stretch.start)
+    parts: list[Part] = []
+    fewer, sign = _fewer(
+        account.burns_of(row.number, stretch.start, at),
+        account.burns_of(row.number, max(stretch.start, at), FOREVER if following is None else following.start),
+    )
+    if sign < 0:
+        parts = [Part(part.tail, part.amount) for part in stretch.parts]
+    for burn in fewer:
+        for tail, amount in account.portions(stretch, group_stretch, holder.contract, Burn(*burn, key)):
+            add(parts, tail, sign * amount)
+    return parts
+
+
+def _fewer(earlier: Iterator[T], later: Iterator[T]) -> tuple[list[T], int]:
+    """The shorter of two, reading no more of the longer one; 1 if it is the first."""
+    first: list[T] = []
+    second: list[T] = []
+    while True:
+        for each, found, sign in ((earlier, first, 1), (later, second, -1)):
+            one = next(each, None)
+            if one is None:
+                return found, sign
+            found.append(one)
 
 
 def pool_standing(account: Account, contract: int, at: Instant) -> tuple[Standing, list[Credit]]:
@@ -291,30 +320,37 @@ def group_standing(account: Account, at: Instant) -> tuple[Standing, list[Credit
 
 
 def _group_as_of(account: Account, stretch: GroupStretch, at: Instant) -> GroupStretch:
-    """A stretch of the group with only the draws of burns before an instant."""
-    shared = [Shared(one.name, one.contract, one.left, one.granted, 0, one.rank, one.dry) for one in stretch.shared]
+    """A stretch of the group with only the draws of burns before an instant: those before it, or all less those after it,
+    whichever are fewer."""
+    following = account.group_after(stretch.start)
+    end = FOREVER if following is None else following.start
+    fewer, sign = _fewer(account.burns(stretch.start, at), account.burns(max(stretch.start, at), end))
+    shared = [
+        Shared(one.name, one.contract, one.left, one.granted, one.drawn if sign < 0 else 0, one.rank, one.dry)
+        for one in stretch.shared
+    ]
     by_name = {one.name: one for one in shared}
-    for _, paid in attributions(account, stretch, at):
+    for _, paid in attributions(account, stretch, fewer):
         for name, amount in paid:
             if name in by_name:
-                by_name[name].drawn += amount
+                by_name[name].drawn += sign * amount
     return GroupStretch(stretch.start, stretch.until, shared)
 
 
 def attributions(
-    account: Account, group_stretch: GroupStretch, until: Instant
+    account: Account, group_stretch: GroupStretch, burns: Iterable[Burn]
 ) -> Iterator[tuple[Burn, list[tuple[str, Amount]]]]:
-    """The burns of a stretch of the group before an instant, in order, and who paid each."""
+    """Who paid each of some burns of a stretch of the group, in order, with nothing left out between them."""
     parts: dict[tuple[bytes, Instant], list[Part]] = {}
-    following = account.group_after(group_stretch.start)
-    end = until if following is None else min(until, following.start)
-    for burn in list(account.burns(group_stretch.start, end)):
+    for burn in burns:
         holder = holder_of(account.customer, burn.holder)
         row = account.book.load(SCOPE, account.scope_key(burn.holder))
         assert row is not None
         stretch = account.stretch_at(row, burn.time)
         assert stretch is not None
-        before = parts.setdefault((burn.holder, stretch.start), [])
+        before = parts.get((burn.holder, stretch.start))
+        if before is None:
+            before = parts[burn.holder, stretch.start] = _parts_before(account, holder, row, stretch, burn.time)
         yield burn, account.attribute(stretch, group_stretch, holder, burn, before)
 
 
@@ -339,11 +375,13 @@ _STEP = {
 
 
 class _Teller:
-    """Collects the entries of one account."""
+    """Collects the entries of one account, from `since` on and before `before`. What is played is played to `until`."""
 
-    def __init__(self, account: Account, customer_id: str, until: Instant) -> None:
+    def __init__(self, account: Account, customer_id: str, since: Instant, before: Instant, until: Instant) -> None:
         self.account = account
         self.customer_id = customer_id
+        self.since = since
+        self.before = before
         self.until = until
         self.told: list[Entry] = []
         self.adjusted: set[str] = set()
@@ -360,8 +398,6 @@ class _Teller:
             cause_type: str,
             cause_id: str,
         ) -> None:
-            if time > self.until:
-                return
             of = holder if holder is not None else Holder(credit.contract if credit is not None else 0)
             self.tell(time, type, amount, beside, of, None if credit is None else credit.name, cause_type, cause_id)
 
@@ -378,6 +414,8 @@ class _Teller:
         cause_type: str,
         cause_id: str,
     ) -> None:
+        if not self.since <= time < self.before:
+            return
         if not amount and not beside:
             return  # a slice of nothing is no line of the account
         grant_id, slice = None, None
@@ -401,35 +439,88 @@ class _Teller:
         )
 
 
-def entries(book: Book, customer_id: str, until: Instant) -> list[Entry]:
-    """All entries before `until`, and those of `until` itself but its burns, in a total order; each scope's amounts sum to
-    its balance (L14)."""
+def entries(
+    book: Book,
+    customer_id: str,
+    until: Instant,
+    *,
+    since: Instant = ORIGIN,
+    behind: Entry | None = None,
+    limit: int | None = None,
+) -> list[Entry]:
+    """The entries from `since` on and before `until`, and those of `until` itself but its burns, in a total order; each
+    scope's amounts sum to its balance (L14). Or at most `limit` of them, the first ones `behind` one that was told before.
+
+    With a limit, a question costs what happened in the time of its answer, whatever came before and comes after it."""
     scratch, who = _look(book, customer_id)
     if who is None:
         return []
-    told: list[Entry] = []
-    for credit_type in who.credit_types:
-        account = account_at(scratch, who, credit_type, until)
-        teller = _Teller(account, customer_id, until)
-        _tell_account(account, teller)
-        told += teller.told
-    told.sort(key=_entry_order)
+    if behind is not None:
+        since = max(since, behind.time)
+    lines = _lines(scratch, customer_id, who, since, until, limit)
+    return list(islice(lines if behind is None else _behind(lines, behind), limit))
+
+
+def _lines(
+    book: Book, customer_id: str, who: CustomerRow, since: Instant, until: Instant, limit: int | None
+) -> Iterator[Entry]:
+    """Window by window, as few as are asked for."""
     running: dict[Scope, Amount] = {}
-    for i, entry in enumerate(told):
-        running[entry.scope] = running.get(entry.scope, 0) + entry.amount
-        told[i] = Entry(
-            time=entry.time,
-            type=entry.type,
-            amount=entry.amount,
-            beside=entry.beside,
-            scope=entry.scope,
-            grant_id=entry.grant_id,
-            slice=entry.slice,
-            cause_type=entry.cause_type,
-            cause_id=entry.cause_id,
-            balance_after=running[entry.scope],
-        )
-    return told
+    while True:
+        end = until if limit is None else _window(book, who, since, until, limit)
+        told: list[Entry] = []
+        accounts = {each: account_at(book, who, each, end) for each in who.credit_types}
+        for account in accounts.values():
+            teller = _Teller(account, customer_id, since, end + 1 if end == until else end, end)
+            _tell_account(account, teller)
+            told += teller.told
+        told.sort(key=_entry_order)
+        if since > ORIGIN:
+            # What a scope has at an instant is with everything of it but its burns.
+            at_once: dict[Scope, Amount] = {}
+            for entry in told:
+                if entry.time == since and entry.type not in ("burned", "overage"):
+                    at_once[entry.scope] = at_once.get(entry.scope, 0) + entry.amount
+            for scope in {entry.scope for entry in told} - running.keys():
+                has = balance_in(accounts[scope.credit_type], scope, since).balance
+                running[scope] = has - at_once.get(scope, 0)
+        for entry in told:
+            running[entry.scope] = running.get(entry.scope, 0) + entry.amount
+            yield msgspec.structs.replace(entry, balance_after=running[entry.scope])
+        if end == until:
+            return
+        since = end
+
+
+def _window(book: Book, who: CustomerRow, since: Instant, until: Instant, limit: int) -> Instant:
+    """An instant before which enough happens for a page, but not much more."""
+    end = until
+    for credit_type in who.credit_types:
+        last = next(islice(Account(book, who, credit_type).burns(since, end), limit, None), None)
+        if last is not None:
+            end = max(since + 1, last.time)
+    at = since
+    for _ in range(limit):
+        next_at = due.next_due(book, who, at)
+        if next_at is None or next_at >= end:
+            return end
+        at = next_at
+    return at
+
+
+def _behind(lines: Iterator[Entry], behind: Entry) -> Iterator[Entry]:
+    """Those after one that was told before; if that one is gone since, none is left out."""
+    place = _entry_order(behind)
+    alike: list[Entry] = []
+    for line in lines:
+        if _entry_order(line) > place:
+            lines = chain([line], lines)
+            break
+        if _entry_order(line) == place:
+            alike.append(line)
+            if line.entry_id == behind.entry_id:
+                alike.clear()
+    return chain(alike, lines)
 
 
 def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, int]:
@@ -449,45 +540,72 @@ def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, s
 
 
 def _tell_account(account: Account, teller: _Teller) -> None:
-    until = teller.until
-    group_stretch: GroupStretch | None = account.group_at(ORIGIN)
-    assert group_stretch is not None
-    standing = account.group_closing(group_stretch)
+    since, until = teller.since, teller.until
+    group_stretch = account.group_before(since) or account.group_at(ORIGIN)
     while True:
-        for burn, paid in attributions(account, group_stretch, until):
-            _tell_burn(account, teller, burn, paid)
         following = account.group_after(group_stretch.start)
+        end = until if following is None else min(until, following.start)
+        for burn, paid in attributions(
+            account, group_stretch, list(account.burns(max(group_stretch.start, since), end))
+        ):
+            _tell_burn(account, teller, burn, paid)
         standing = account.group_closing(group_stretch)
+        start = group_stretch.start
+        if group_stretch.until < since <= end:
+            # Its burns are over; what happened since, up to here, was told before.
+            account.play_group(standing, start, since - 1)
+            start = since - 1
         if following is None or following.start > until:
-            account.play_group(standing, group_stretch.start, until, teller.emit_for(None))
+            account.play_group(standing, start, until, teller.emit_for(None))
             break
-        opened = account.play_group(standing, group_stretch.start, following.start, teller.emit_for(None))
-        for key in group_stretch.debtors:
+        opened = account.play_group(standing, start, following.start, teller.emit_for(None))
+        for key in group_stretch.debtors if following.start >= since else []:
             _tell_debtor(account, teller, key, opened)
         group_stretch = following
-    for holder in holders_of(account, until, None, None):
+    everyone = since == ORIGIN
+    holders = list(holders_of(account, until, None, None)) if everyone else _stirred(account, since, until)
+    for holder in holders:
         if holder.contract:
             _tell_scope(account, teller, holder)
-    _tell_lapses(account, teller)
+    _tell_lapses(account, teller, [b""] if everyone else [holder_key(account.customer, holder) for holder in holders])
 
 
-def _tell_lapses(account: Account, teller: _Teller) -> None:
-    """The adjustments that found no active grant: the whole of each lapses (D17)."""
+def _stirred(account: Account, since: Instant, until: Instant) -> list[Holder]:
+    """Every pool, and each seat to which anything but a burn happens within a time."""
     book, who = account.book, account.customer
-    prefix = b"G" + number_key(who.number)
+    at = due.next_due(book, who, since - 1)
+    while at is not None and at <= until:
+        due.touch_due(account, at)
+        at = due.next_due(book, who, at)
+    found = dict.fromkeys(Holder(number) for number in (0, *account.briefs))
+    for whose, _ in account.changes():
+        if isinstance(whose, Holder):
+            found[whose] = None
+        else:
+            contract = load_contract(book, who.number, whose.contract)
+            named = (row for row in contract.subscriptions if row.number == whose.subscription)
+            found.update(dict.fromkeys(seats_of(account, whose.contract, next(named, None))))
+    return list(found)
+
+
+def _tell_lapses(account: Account, teller: _Teller, holders: list[bytes]) -> None:
+    """The adjustments that found no active grant: the whole of each lapses (D17). Of these holders; b"" is all of them."""
+    book, who = account.book, account.customer
     found = []
-    for key, row in book.scan(grants.GRANT, prefix, after(prefix)):
-        if row.given.credit_type == account.credit_type:
-            found += [(key, row.given.grant_id, adjustment) for adjustment in row.adjustments]
-    prefix = b"V" + number_key(who.number)
-    for key, edits in book.scan(grants.EDITS, prefix, after(prefix)):
-        holder, rest = grants.split_holder(who, key[5:])
-        grant_id = text_of(rest)
-        recurring = load_contract(book, who.number, holder.contract).recurring_credit(grant_id)
-        if recurring is not None and recurring.given.credit_type == account.credit_type:
-            found += [(key, grant_id, adjustment) for adjustment in edits.adjustments]
+    for of in holders:
+        prefix = b"G" + number_key(who.number) + of
+        for key, row in book.scan(grants.GRANT, prefix, after(prefix)):
+            if row.given.credit_type == account.credit_type:
+                found += [(key, row.given.grant_id, adjustment) for adjustment in row.adjustments]
+        prefix = b"V" + number_key(who.number) + of
+        for key, edits in book.scan(grants.EDITS, prefix, after(prefix)):
+            holder, rest = grants.split_holder(who, key[5:])
+            grant_id = text_of(rest)
+            recurring = load_contract(book, who.number, holder.contract).recurring_credit(grant_id)
+            if recurring is not None and recurring.given.credit_type == account.credit_type:
+                found += [(key, grant_id, adjustment) for adjustment in edits.adjustments]
     for key, grant_id, adjustment in found:
-        if adjustment.time <= teller.until and adjustment.id not in teller.adjusted:
+        if adjustment.id not in teller.adjusted:
             holder, _ = grants.split_holder(who, key[5:])
             if adjustment.seat_id is not None:
                 holder = Holder(holder.contract, adjustment.seat_id, holder.seat_group_key or SEAT_ID)
@@ -515,25 +633,33 @@ def _tell_debtor(account: Account, teller: _Teller, key: bytes, opened: GroupStr
         return  # it paid of no shared grant
     previous = account.stretch_before(row, opened.start)
     emit = teller.emit_for(holder)
+    # The debtor, so that no two lines of one grant and instant have one id (L18).
+    scope = scope_of(teller.customer_id, account.customer, holder, account.credit_type)
+    debtor = f"{scope.contract_id}:{scope.seat_id or ''}:{scope.seat_group_key}"
 
     def pay(payer: Credit | Shared, paid: Amount) -> None:
         whose = holder
         if isinstance(payer, Shared):
             kind, contract, _, _, _ = parts_of(payer.name)
             whose = Holder(contract if kind == CONTRACT else 0)
-        teller.tell(opened.start, "debt_paid", -paid, -paid, whose, payer.name, "debt", holder.seat_id or "")
+        teller.tell(opened.start, "debt_paid", -paid, -paid, whose, payer.name, "debt", debtor)
 
     account.open_paying(holder, previous, opened, emit=emit, pay=pay)
 
 
 def _tell_scope(account: Account, teller: _Teller, holder: Holder) -> None:
-    until = teller.until
+    since, until = teller.since, teller.until
     key = holder_key(account.customer, holder)
     row = account.book.load(SCOPE, account.scope_key(key))
-    standing = account.closing(holder, None)
     emit = teller.emit_for(holder)
-    start = ORIGIN
-    stretch = None if row is None else account.stretch_after(row, ORIGIN - 1)
+    stretch = None if row is None else account.stretch_before(row, since)
+    standing = account.closing(holder, stretch)
+    start = standing.at
+    if since > ORIGIN and (stretch is None or stretch.until < since):
+        # Its burns are over; what happened since, up to here, was told before.
+        account.play_scope(holder, standing, start, since - 1)
+        start = since - 1
+    stretch = None if row is None else account.stretch_after(row, since - 1)
     while stretch is not None and stretch.start <= until:
         assert row is not None
         if not account.opened_owing(key, stretch):

@@ -39,7 +39,7 @@ from ledger.facts import (
 from ledger.grants import Holder, holder_key
 from ledger.history import scope_of
 from ledger.identities import KnownRow, burn_result, digest_of
-from ledger.instants import Instant
+from ledger.instants import ORIGIN, Instant
 from ledger.outcome import FORGIVEN, Changed, EverySeat, Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
 from ledger.partition import AtHand, Missing, Refuse
 from ledger.rows import after, instant_key, number_key, text_key, text_of
@@ -424,8 +424,17 @@ class Ledger(Agreements):
     def scopes(self, customer_id: str, changed: Changed | EverySeat, behind: Scope | None = None) -> Iterator[Scope]:
         return history.scopes(self.book, customer_id, changed, behind)
 
-    def entries(self, customer_id: str, until: Instant) -> list[Entry]:
-        return history.entries(self.book, customer_id, until)
+    def entries(
+        self,
+        customer_id: str,
+        until: Instant,
+        *,
+        since: Instant = ORIGIN,
+        behind: Entry | None = None,
+        limit: int | None = None,
+    ) -> list[Entry]:
+        """The lines of an account up to an instant, from `since` on; at most `limit` of them, `behind` one of a page before."""
+        return history.entries(self.book, customer_id, until, since=since, behind=behind, limit=limit)
 
     def counts(self, customer_id: str, contract_id: str, at: Instant) -> list[Counts]:
         return history.counts(self.book, customer_id, contract_id, at)

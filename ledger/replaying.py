@@ -85,7 +85,7 @@ class Replaying(Settling):
             self._save_group()
             return
         again = list(self.burns(since, FOREVER))
-        base = self._group_before(since)
+        base = self.group_before(since)
         keys.update(burn.holder for burn in again)
         keys.update(self.owed_since(since))
         touched, self._touched = self._touched, {}

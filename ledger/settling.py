@@ -51,7 +51,7 @@ class Settling(Burning):
         row = self._scope(burn.holder)
         stretch = self.stretch_at(row, burn.time)
         assert stretch is not None
-        return dict(self._portions(stretch, group_stretch, holder.contract, burn))
+        return dict(self.portions(stretch, group_stretch, holder.contract, burn))
 
     def _push(self, group_stretch: GroupStretch, i: int, touched: dict[bytes, Instant]) -> None:
         """A shared grant paid more than it had: its last takers go on to what comes after it."""

@@ -1,0 +1,97 @@
+"""The lines of an account, a time of it or a page of it: the same lines, and what they cost is what they tell."""
+
+import random
+
+from ledger.answers import Entry
+from ledger.instants import Instant, instant
+from ledger.ledger import Ledger
+from tests.ledger.histories import HISTORY, History
+from tests.ledger.histories import play as play_history
+from tests.ledger.language import BOUNDS, play
+from tests.ledger.memory import Counting, MemoryRows
+from tests.ledger.test_laws import horizon, on_drawn_histories
+
+CUSTOMER = "acme"
+
+
+@on_drawn_histories(60)
+def test_a_time_of_an_account_has_the_lines_that_the_whole_has_of_it(history: History, rng: random.Random) -> None:
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    play_history(ledger, history)
+    for customer_id in ledger.customers():
+        for _ in range(4):
+            since, until = sorted(rng.choice(_instants(history)) for _ in range(2))
+            whole = ledger.entries(customer_id, until)
+            assert ledger.entries(customer_id, until, since=since) == [line for line in whole if line.time >= since]
+
+
+@on_drawn_histories(40)
+def test_pages_come_to_the_whole(history: History, rng: random.Random) -> None:
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    play_history(ledger, history)
+    until = horizon(history)
+    for customer_id in ledger.customers():
+        limit = rng.choice((1, 2, 3, 7))
+        told = ledger.entries(customer_id, until, since=history[0][1] - 1, limit=limit)
+        while len(told) % limit == 0 and (
+            page := ledger.entries(customer_id, until, behind=told[-1], limit=limit) if told else []
+        ):
+            assert len(page) <= limit
+            told += page
+        whole = ledger.entries(customer_id, until)
+        assert told == [line for line in whole if line.time >= history[0][1] - 1]
+
+
+def _instants(history: History) -> list[Instant]:
+    known = sorted({fact.time for fact, _ in history} | {arrived_at for _, arrived_at in history} | {horizon(history)})
+    return [*known, *(at + 1 for at in known), *(at - 1 for at in known)]
+
+
+def test_a_page_goes_on_where_the_line_before_it_is_gone() -> None:
+    """The burn that was told last was taken back since: nothing after it is left out."""
+    story = "grant ours 100 from 01-01 \n" + "\n".join(f"burn {n} at 01-02 id b{n}" for n in range(1, 6))
+    first = play(story).ledger
+    assert isinstance(first, Ledger)
+    before = first.entries(CUSTOMER, _at("01-03"), limit=3)
+    after = play(story + "\n take back b2").ledger
+    assert isinstance(after, Ledger)
+    assert [line.cause_id for line in before] == ["grant-001", "b1", "b2"]
+    assert [line.cause_id for line in after.entries(CUSTOMER, _at("01-03"), behind=before[-1], limit=3)] == [
+        "b3",
+        "b4",
+        "b5",
+    ]
+
+
+def test_a_page_costs_what_it_tells() -> None:
+    """However much was burned before, by however many, and however much comes after."""
+    costs = []
+    for many in (20, 400):
+        rows = Counting()
+        ledger = Ledger(rows, **BOUNDS)
+        names = " ".join(f"s{n}" for n in range(many))
+        burns = "\n".join(f"burn 0.01 by s{n} at 02-{1 + n % 28:02}T{n % 24:02}:00 id b{n}" for n in range(many))
+        late = "\n".join(f"burn 0.01 by s1 at 03-15T{n:02}:30 id late{n}" for n in range(24))
+        after = "\n".join(f"burn 0.01 by s{n} at 03-{17 + n % 10}T{n % 24:02}:00 id after{n}" for n in range(many))
+        play(
+            f"subscription team seats {names}\nrecurring monthly 10 per seat of team every P1M\n"
+            f"recurring ours 10 per unit of team every P1M\n{burns}\n{late}\n{after}",
+            ledger,
+        )
+        ledger.flush()
+        rows.forget()
+        told = ledger.entries(CUSTOMER, _at("03-30"), since=_at("03-15"), limit=10)
+        assert [line.cause_id for line in told] == [f"late{n}" for n in range(10)]
+        costs.append(rows.count)
+    assert costs[1] <= costs[0] + 5 and costs[0] < 300, costs
+
+
+def test_each_line_of_a_page_says_the_balance_after_it() -> None:
+    ledger = play("grant ours 10 from 01-01 \n burn 1 at 01-02 \n burn 2 at 01-03 \n burn 3 at 01-04").ledger
+    assert isinstance(ledger, Ledger)
+    page: list[Entry] = ledger.entries(CUSTOMER, _at("01-05"), since=_at("01-03"), limit=5)
+    assert [line.balance_after // 10**9 for line in page] == [7, 4]
+
+
+def _at(day: str) -> Instant:
+    return instant(f"2026-{day}T00:00:00Z")
