@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup demo picture broker test check pencil check-long mutate bench lock clean
+.PHONY: help setup demo picture broker test check pencil check-long mutate bench wheel lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -21,12 +21,12 @@ picture: .venv/ready-to-run  ## the README's picture anew: a minute of the demo
 broker: .venv/ready-to-run  ## only the embedded Kafka, on port 9092
 	@$(BIN)/python -m streams broker
 
-# One run of pytest: its order is quick tests first, then those that need the broker.
+# One run of pytest: its order is quick tests first, then the compiled ledger, then those that need the broker.
 test: lint  ## everything that must hold before a change lands: lint, types, imports, all tests
 	@$(BIN)/python -m pytest -q
 
-check: lint  ## the same without a broker, for while you write
-	@$(BIN)/python -m pytest -q -m "not broker"
+check: lint  ## the same without a broker and a compiler, for while you write
+	@$(BIN)/python -m pytest -q -m "not broker and not compiled"
 
 pencil: .venv/ready-to-develop  ## the ledger's worked examples, in a few seconds, for after every change
 	@$(BIN)/python -m pytest -q -m pencil tests/ledger
@@ -41,12 +41,15 @@ bench: .venv/ready-to-develop  ## what we measure, as tables
 	@$(BIN)/python -m bench.ledger
 	@$(BIN)/python -m bench.stream
 
+wheel: .venv/ready-to-develop  ## dist/: the sdist, and the wheel made from it with the ledger compiled (needs a C compiler)
+	@SEATSTREAM_BUILD=compiled $(BIN)/python -m uv build --quiet --no-build-isolation --offline --python $(BIN)/python
+
 lock: .venv/ready-to-develop  ## new locks from pyproject.toml: newest versions with hashes, without addresses
 	@$(BIN)/python -m uv $(COMPILE) --extra build --upgrade -o requirements.lock >/dev/null
 	@$(BIN)/python -m uv $(COMPILE) --all-extras -c requirements.lock --upgrade -o requirements-dev.lock >/dev/null
 
 clean:  ## away with .venv and what the tools left
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 .PHONY: lint
 lint: .venv/ready-to-develop

@@ -11,7 +11,8 @@ import msgspec
 
 from ledger.facts import RecurringCredit, RecurringCreditChanges, Subscription, SubscriptionChanges
 from ledger.instants import FOREVER, ORIGIN, Instant
-from ledger.rows import Book, Kind, Row, number_key, text_key
+from ledger.row import Row
+from ledger.rows import Book, Kind, number_key, text_key
 
 
 class End(Row):

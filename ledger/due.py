@@ -14,7 +14,8 @@ from ledger.contracts import ContractRow, CustomerRow, RecurringRow, Subscriptio
 from ledger.facts import Grant
 from ledger.grants import GrantRow, Holder, holder_key, split_holder
 from ledger.instants import FOREVER, ORIGIN, Every, Instant
-from ledger.rows import Book, Kind, Row, after, instant_key, instant_of, number_key, text_key
+from ledger.row import Row
+from ledger.rows import Book, Kind, after, instant_key, instant_of, number_key, text_key
 from ledger.seat_rows import SEAT, TURN, Keys
 
 

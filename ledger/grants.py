@@ -15,7 +15,8 @@ from ledger.answers import EntryType
 from ledger.contracts import ContractRow, CustomerRow, RecurringRow, SubscriptionRow, Void, load_contract
 from ledger.facts import Grant, Recurrence, RecurringCredit, Rollover
 from ledger.instants import FOREVER, ORIGIN, Instant
-from ledger.rows import Book, Kind, Row, after, instant_key, number_key, text_key
+from ledger.row import Row
+from ledger.rows import Book, Kind, after, instant_key, number_key, text_key
 
 #: Where a grant stands in L5's order: class, priority, expires_at, effective_at, creation, id, slice, origin, and whose
 #: it is (a seat's before the contract's pool before the customer's: ids repeat between them).

@@ -26,27 +26,10 @@ from ledger.facts import (
 )
 from ledger.grants import parts_of
 from ledger.instants import Instant
+from ledger.known_rows import KNOWN, KNOWN_FOR_EVER, KnownRow
 from ledger.outcome import Folded, Refused, Waiting
 from ledger.partition import Partition, Refuse
-from ledger.rows import Kind, Row, number_key, written
-
-
-class KnownRow(Row):
-    """An identity that is taken, and its first outcome (L4). For a burn: where it is; `paid` by the names of credits."""
-
-    digest: int
-    until: Instant  # remembered up to and including this instant
-    paid: list[tuple[str, Amount]] | None = None
-    holder: bytes = b""
-    credit_type: int = 0
-    time: Instant = 0
-    amount: Amount = 0
-    voided: bool = False
-    outcome: msgspec.Raw = msgspec.Raw(b"null")
-
-
-KNOWN = Kind("trail", b"i", KnownRow)
-KNOWN_FOR_EVER = Kind("state", b"J", KnownRow)
+from ledger.rows import number_key, written
 
 _encode = msgspec.json.Encoder().encode
 _decode_outcome = msgspec.json.Decoder(Folded | Refused | Waiting).decode

@@ -38,12 +38,13 @@ from ledger.facts import (
 )
 from ledger.grants import Holder, holder_key
 from ledger.history import scope_of
-from ledger.identities import KnownRow, burn_result, digest_of
+from ledger.identities import burn_result, digest_of
 from ledger.instants import ORIGIN, Instant
+from ledger.known_rows import KnownRow
 from ledger.outcome import FORGIVEN, Changed, EverySeat, Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
 from ledger.partition import AtHand, Missing, Refuse
 from ledger.rows import after, instant_key, number_key, text_key, text_of
-from ledger.waiting import DUE, WAITING, WAITING_COUNT, WaitingRow
+from ledger.waiting_rows import DUE, WAITING, WAITING_COUNT, WaitingRow
 
 #: How many credit types, and seat group keys, a customer may have.
 NAMES = 1_000

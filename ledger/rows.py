@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 import msgspec
 
 from ledger.instants import Instant
+from ledger.row import Row
 
 #: `state` lives as long as what it describes; `trail` (burns, identities) leaves with time.
 Table = Literal["state", "trail"]
@@ -68,10 +69,6 @@ class Scratch:
         for key in mine[i:]:
             if (written := own[key]) is not None:
                 yield key, written
-
-
-class Row(msgspec.Struct, array_like=True, gc=False):
-    """What a row holds. Mutable: the rules change it and save it."""
 
 
 R = TypeVar("R", bound=Row)

@@ -19,7 +19,8 @@ from typing import Literal, TypeVar
 import msgspec
 
 from ledger.instants import FOREVER, ORIGIN, Instant
-from ledger.rows import Book, Kind, Row, after, instant_key, instant_of, number_key, text_key, text_of
+from ledger.row import Row
+from ledger.rows import Book, Kind, after, instant_key, instant_of, number_key, text_key, text_of
 
 #: At the instant of a conversion, what was ordered by quantity comes before what is ordered by seat (D8).
 BY_QUANTITY, BY_SEAT = 0, 1

@@ -6,7 +6,8 @@ An account's time is cut into stretches, as `ledger.balances` tells; here is wha
 from ledger import grants
 from ledger.amounts import Amount
 from ledger.instants import FOREVER, ORIGIN, Instant
-from ledger.rows import Kind, Row
+from ledger.row import Row
+from ledger.rows import Kind
 
 
 class Own(Row):

@@ -8,25 +8,8 @@ from ledger.identities import Identities
 from ledger.instants import Instant
 from ledger.outcome import Outcome, Refusal, Refused, Waiting
 from ledger.partition import Missing
-from ledger.rows import Kind, Row, instant_key, instant_of, number_key, text_key
-
-
-class WaitingRow(Row):
-    fact: msgspec.Raw
-    arrived_at: Instant
-    code: str
-    message: str
-    due_key: bytes
-
-
-class DueRow(Row):
-    customer_id: str
-    waiting_key: bytes
-
-
-WAITING = Kind("state", b"W", WaitingRow)
-DUE = Kind("state", b"U", DueRow)
-WAITING_COUNT = Kind("state", b"#", CountRow)
+from ledger.rows import instant_key, instant_of, number_key, text_key
+from ledger.waiting_rows import DUE, WAITING, WAITING_COUNT, DueRow, WaitingRow
 
 _encode = msgspec.json.Encoder().encode
 

@@ -11,7 +11,8 @@ from ledger.facts import AnyFact, Topic, topic
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Waiting
-from ledger.rows import Book, Kind, Row, text_key
+from ledger.row import Row
+from ledger.rows import Book, Kind, text_key
 from streams.balance_snapshots import Marks
 from streams.fold import Output, Record
 from streams.moment import Moment

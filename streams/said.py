@@ -4,7 +4,8 @@ from ledger.amounts import Amount
 from ledger.answers import Balance, Counts, GrantBalance
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import Scope
-from ledger.rows import Kind, Row, instant_key, text_key
+from ledger.row import Row
+from ledger.rows import Kind, instant_key, text_key
 from wire.outputs import Moved
 
 

@@ -62,7 +62,7 @@ class Overlay:
         written, order = self._written[table], self._orders[table]
         below = self._below.scan(table, start, end, reverse)
         if self._dropped and table == "trail":
-            below = (row for row in below if not self._is_dropped(table, row[0]))
+            below = self._kept(below)
         stored = next(below, None)
         key = order.last_before(end) if reverse else order.first_from(start)
         size = len(written)
@@ -86,6 +86,12 @@ class Overlay:
                     key = order.last_before(here) if reverse else order.first_after(here)
             else:
                 return
+
+    def _kept(self, below: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        # Row by row, and not as a generator expression: compiled, that would be taken all at once.
+        for row in below:
+            if not self._is_dropped("trail", row[0]):
+                yield row
 
     def drop(self, start: bytes, end: bytes) -> None:
         """Drops the rows of the trail with `start <= key < end`, as one change however many they are.

@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if KAFKA_TESTS in item.path.parents:
             item.add_marker("broker")
-    items.sort(key=lambda item: item.get_closest_marker("broker") is not None)
+    items.sort(key=lambda item: [item.get_closest_marker(late) is not None for late in ("broker", "compiled")])
 
 
 @pytest.fixture(scope="session")

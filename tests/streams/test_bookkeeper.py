@@ -21,6 +21,7 @@ from streams.settings import Settings, read
 from tables.memory import MemoryRows
 from tables.overlay import Overlay
 from tests.ledger.histories import HISTORY, draw_history
+from tests.ledger.memory import Counting
 from wire.codec import write
 
 SETTINGS = read({"SEATSTREAM_PARTITIONS": "1", "SEATSTREAM_SNAPSHOT": "PT1H"})
@@ -31,7 +32,7 @@ class Desk:
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
         self.settings = settings
-        self.rows = MemoryRows()
+        self.rows: MemoryRows | Counting = MemoryRows()
         self.keeper = Bookkeeper(settings, settings.topics)
         self.now = instant("2026-03-16T12:00:00Z")
         self._offsets: Counter[str] = Counter()
