@@ -151,6 +151,14 @@ class Played:
         found = self.ledger.next_due(self.customer_id, _instant(after))
         return None if found is None else _day(found)
 
+    def dues(self, after: str, until: str) -> list[str]:
+        """Every instant of a while at which something may happen by itself."""
+        found, at = [], self.ledger.next_due(self.customer_id, _instant(after))
+        while at is not None and at <= _instant(until):
+            found.append(_day(at))
+            at = self.ledger.next_due(self.customer_id, at)
+        return found
+
     def paid(self, id: str) -> list[str]:
         """`20 of march`: what paid a burn when it was folded, and the overage."""
         outcome = self.outcomes[id]

@@ -159,3 +159,55 @@ def test_an_edit_outside_every_contract_waits_for_one(play: Play) -> None:
     play_on(story, "contract d from 04-01")
     story.contract_id = "c"
     assert story.seats(at="03-31") == "ana +0"
+
+
+# --- what is due by itself -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("story", "days"),
+    [
+        ("grant g 10 to seat ana every P1D until 03-05", "02 03 04"),
+        ("grant g 10 to seat ana every P1D until 03-09;void g at 03-04 said 03-02", "02 03 04"),
+        (
+            "grant g 10 to seat ana every P1D until 03-09;void g at 03-04 said 03-02;void g at 03-07 said 03-03",
+            "02 03 04 05 06 07",
+        ),
+        (
+            "grant g 10 to seat ana every P1D until 03-09;void g at 03-07 said 03-03;void g at 03-04 said 03-02",
+            "02 03 04 05 06 07",
+        ),
+        ("grant g 10 to seat ana every P1D until 03-05;void g seat bo at 03-03 said 03-02", "02 03 04"),
+        ("grant g 10 to seat ana from 03-11 until 03-21", "11 21"),
+        ("grant g 10 tokens to seat ana until 03-12;grant h 10 to seat ana until 03-14", "12 14"),
+        ("grant g 10 until 03-12 to customer;grant h 10 from 03-14 to pool", "12 14"),
+        ("recurring y 100 per seat of team every P1W until 03-20", "08 15 20"),
+        ("recurring y 100 per seat of team every P1W from 03-10 anchor 03-04 until 03-20", "10 11 18 20"),
+        ("recurring y 100 per seat of team every P1Y;void y at 03-20 said 03-02", "20"),
+        ("recurring y 100 per unit of team every P1W until 03-20", "08 15 20"),
+        ("recurring y 100 per seat of team every P1Y;add bo at 03-09 said 03-01;end team at 03-15 said 03-02", "09 15"),
+        ("grant g 5 to seat ana;end contract at 03-15 said 03-02", "15"),
+        ("grant g 5 to seat ana;move ana to bo carrying at 03-10 said 03-02", "10"),
+    ],
+)
+def test_whatever_happens_to_a_credit_by_itself_is_due_then(play: Play, story: str, days: str) -> None:
+    lines = "\n".join(story.split(";"))
+    told = play(f"""
+        contract c from 03-01
+        subscription team seats ana billed P1Y
+        {lines}
+    """)
+
+    assert told.refused() == {}
+    assert {f"2026-03-{day}" for day in days.split()} <= set(told.dues("03-01", "03-31"))
+
+
+def test_nothing_is_due_where_nothing_happens(play: Play) -> None:
+    story = play("""
+        contract c from 03-01 until 04-20
+        subscription team seats +1 unassigned billed P1M
+        recurring daily 100 per seat of team every P1D
+        grant g 10 to seat ana until 03-12
+    """)
+
+    assert story.dues("03-01", "04-30") == ["2026-03-12", "2026-04-01", "2026-04-20"]
