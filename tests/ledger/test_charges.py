@@ -94,6 +94,28 @@ def test_a_rise_is_due_with_the_next_period_if_it_says_so_also_after_the_end() -
     assert next_due_after(account.book, CUSTOMER, account.contract, row, day("02-01")) is None
 
 
+def test_a_rise_that_is_due_with_the_next_period_is_found_from_that_period_on() -> None:
+    account = counted(1, charge_increases="next_period")
+    account.folded(quantity(day("01-21"), 2))
+
+    assert brief(due(account, day("02-01"), day("02-02"))) == [
+        (day("02-01"), "increase", 1, f"{11 * DAY}/{31 * DAY}"),
+        (day("02-01"), "period", 2, whole(2)),
+    ]
+    assert due(account, day("02-01"), day("02-01")) == []
+
+
+def test_a_charge_a_microsecond_away_is_the_next_one_and_after_the_last_there_is_none() -> None:
+    account = counted(1, included_seats=1)
+    account.folded(quantity(day("01-21"), 2))
+    [row] = account.contract.subscriptions
+    row.ends.append(End(BORN, "e", day("02-01")))
+
+    asked = [next_due_after(account.book, CUSTOMER, account.contract, row, at) for at in (BORN, day("01-21") - 1)]
+    assert asked == [day("01-21")] * 2
+    assert next_due_after(account.book, CUSTOMER, account.contract, row, day("01-21")) is None
+
+
 def test_the_first_period_is_cut_where_its_grid_begins_before_it() -> None:
     anchor = Recurrence(every=Every(1, "month"), anchor=day("01-01"))
     start = day("01-11")

@@ -10,6 +10,10 @@ from tests.mutation.mutants import ROOT
 PAGE = ROOT / "ledger" / "MUTANTS.md"
 OPEN = "not explained yet"
 
+#: What a run that was cut short leaves open: mutants that met the pencil suite alone, and those that met nobody.
+UNFINISHED = ("pencil only", "not met")
+COLUMNS = {GREEN: "survived", NOT_BY_HAND: UNFINISHED[0], UNFINISHED[1]: UNFINISHED[1]}
+
 HEAD = """\
 # Mutants of the ledger
 
@@ -49,11 +53,10 @@ def write(found: Found) -> str:
 def _table(found: Found) -> str:
     counts: dict[str, Counter[str]] = {}
     for mutant in found.mutants:
-        verdict = found.verdicts.get(mutant.name)
-        suite = "not met" if verdict in (None, NOT_BY_HAND) else "survived" if verdict == GREEN else verdict.split()[0]
+        verdict = found.verdicts.get(mutant.name, "not met")
         for row in (mutant.file.split("/")[1], "all"):
-            counts.setdefault(row, Counter())[suite] += 1
-    columns = [*SUITES, "survived", *(["not met"] if counts["all"]["not met"] else [])]
+            counts.setdefault(row, Counter())[COLUMNS.get(verdict) or verdict.split()[0]] += 1
+    columns = [*SUITES, COLUMNS[GREEN], *(each for each in UNFINISHED if counts["all"][each])]
     rows = [["file", "mutants", *(f"red by {each}" for each in SUITES), *columns[len(SUITES) :]]]
     rows.append(["---"] * len(rows[0]))
     for name in [*(each for each in counts if each != "all"), "all"]:
