@@ -39,6 +39,7 @@ def test_an_instant_counts_microseconds_since_1970() -> None:
     assert instant("1970-01-01T00:00:00Z") == 0
     assert instant("1970-01-01T00:00:01.5Z") == 1_500_000
     assert instant("1969-12-31T23:59:59.999999Z") == -1
+    assert of(datetime(1970, 1, 2, 0, 0, 1, 5, tzinfo=UTC)) == DAY + SECOND + 5
 
 
 def test_an_offset_is_taken_off() -> None:
@@ -96,6 +97,9 @@ def test_a_duration_is_a_whole_number_of_one_unit() -> None:
     assert span("PT10M") == 10 * MINUTE
     assert span("P34D") == 34 * DAY
     assert span("PT1S") == SECOND
+    assert span("P1W") == 7 * DAY
+    for written in ("P1D", "P1W", "P2M", "P1Y", "PT5H"):
+        assert every_text(every(written)) == written
 
 
 @pytest.mark.parametrize(
@@ -124,6 +128,34 @@ def test_months_from_the_31st_are_counted_from_the_anchor_itself() -> None:
     points = [instant_text(Every(1, "month").point(anchor, n))[:10] for n in (-2, 1, 2, 3)]
 
     assert points == ["2025-11-30", "2026-02-28", "2026-03-31", "2026-04-30"]
+
+
+def test_each_month_has_its_own_last_day_and_leap_years_theirs() -> None:
+    anchor = instant("2025-01-31T00:00:00.5Z")
+
+    year = [instant_text(Every(1, "month").point(anchor, n)) for n in range(12)]
+    assert [point[8:10] for point in year] == "31 28 31 30 31 30 31 31 30 31 30 31".split()
+    assert {point[10:] for point in year} == {"T00:00:00.5Z"}
+
+    leap_day = instant("1896-02-29T00:00:00Z")
+    years = [instant_text(Every(1, "year").point(leap_day, n))[:10] for n in (4, 8, 104, 108, 204)]
+    assert years == ["1900-02-28", "1904-02-29", "2000-02-29", "2004-02-29", "2100-02-28"]
+
+
+def test_a_grid_of_months_knows_which_point_is_the_last_one_before_an_instant() -> None:
+    anchor = instant("2025-11-15T00:00:00Z")
+    asked = ("2025-11-15T00:00:00Z", "2025-12-14T23:59:59Z", "2025-12-15T00:00:00Z", "2026-01-14T00:00:00Z")
+
+    assert [Every(1, "month").index(anchor, instant(at)) for at in asked] == [0, 0, 1, 1]
+    assert Every(1, "month").index(anchor, instant("2025-01-01T00:00:00Z")) == -11
+    assert Every(2, "year").index(anchor, instant("2031-11-14T00:00:00Z")) == 2
+
+
+def test_the_first_and_the_last_year_of_the_calendar_have_points() -> None:
+    assert instant_text(Every(1, "year").point(instant("9998-12-31T00:00:00Z"), 1)) == "9999-12-31T00:00:00Z"
+    assert Every(1, "year").point(instant("9999-12-31T00:00:00Z"), 1) == FOREVER
+    assert instant_text(Every(1, "year").point(instant("0002-01-01T00:00:00Z"), -1)) == "0001-01-01T00:00:00Z"
+    assert Every(1, "year").point(instant("0001-01-01T00:00:00Z"), -1) == ORIGIN
 
 
 def test_a_grid_that_leaves_the_calendar_never_comes_back() -> None:
