@@ -2,7 +2,12 @@
 
 import pytest
 
+from ledger.amounts import text
+from ledger.instants import instant
+from ledger.ledger import Ledger
+from ledger.outcome import Scope
 from tests.ledger.language import Play, play_on
+from tests.ledger.language import play as language_play
 
 # --- what a contract brings along ------------------------------------------------------------------------------------
 
@@ -211,3 +216,160 @@ def test_nothing_is_due_where_nothing_happens(play: Play) -> None:
     """)
 
     assert story.dues("03-01", "04-30") == ["2026-03-12", "2026-04-01", "2026-04-20"]
+
+
+# --- questions at the edges ------------------------------------------------------------------------------------------
+
+
+def test_a_seat_that_sits_there_and_has_nothing_has_one_row_at_nothing(play: Play) -> None:
+    story = play("""
+        contract c from 03-01
+        subscription team seats ana bo cy
+        grant tokens 5 tokens to seat ana
+        grant spent 3 to seat bo until 03-02
+    """)
+
+    assert story.balance("cy") == story.granted("cy") == story.overage("cy") == "0"
+    assert story.scopes().count("ana") == 1
+    assert "di" not in story.scopes()
+    assert "cy" not in story.scopes("02-28")
+
+
+def test_a_question_for_some_rows_answers_as_the_whole_does() -> None:
+    story = language_play("""
+        contract c from 03-01
+        subscription team seats ana bo
+        grant mine 5 to seat ana
+        grant tokens 7 tokens to seat ana
+        grant ours 9
+        grant all 11 to customer
+        contract d from 03-01
+        subscription club seats ana
+        grant other 13 to seat ana
+        burn 2 by bo at 03-02
+    """)
+    assert isinstance(story.ledger, Ledger)
+    whole = story.ledger.balances("acme", story.now)
+    assert [(one.scope.credit_type, one.scope.contract_id, one.scope.seat_id) for one in whole] == [
+        ("credits", None, None), ("credits", "c", None), ("credits", "c", "ana"), ("credits", "c", "bo"),
+        ("credits", "d", "ana"), ("tokens", "c", "ana"),
+    ]  # fmt: skip
+    for contract_id in (None, "c", "d"):
+        for seat_id in (None, "ana", "bo"):
+            for credit_type in (None, "credits", "tokens"):
+                some = story.ledger.balances(
+                    "acme", story.now, contract_id=contract_id, seat_id=seat_id, credit_type=credit_type
+                )
+                assert some == [
+                    one
+                    for one in whole
+                    if contract_id in (None, one.scope.contract_id)
+                    and seat_id in (None, one.scope.seat_id)
+                    and credit_type in (None, one.scope.credit_type)
+                ]
+
+
+def test_a_curve_counts_what_was_burned_from_one_point_until_before_the_next() -> None:
+    story = language_play("""
+        contract c from 03-01
+        subscription team seats ana
+        grant mine 10 to seat ana
+        burn 1 by ana at 03-02
+        burn 2 by ana at 03-03
+        burn 4 by ana at 03-04
+        burn 8 by ana at 03-05
+        burn 5 at 03-03
+    """)
+    scope = Scope(customer_id="acme", contract_id="c", seat_id="ana")
+
+    curve = story.ledger.curve("acme", scope, [instant(f"2026-03-0{day}T00:00:00Z") for day in (1, 3, 5, 6)])
+
+    said = [tuple(text(n) for n in (one.balance, one.granted, one.burned, one.overage)) for one in curve]
+    assert said == [("10", "10", "0", "0"), ("9", "10", "1", "0"), ("3", "10", "6", "0"), ("0", "10", "3", "5")]
+
+
+def test_a_seat_may_spend_from_its_contracts_first_instant_until_before_its_last(play: Play) -> None:
+    story = play("""
+        contract c from 03-01 until 04-01
+        subscription team seats ana
+        grant mine 5 to seat ana
+        grant ours 3
+        grant all 2 from 02-01 to customer
+    """)
+
+    assert not story.may_spend("ana", "1", "02-28")
+    assert story.may_spend("ana", "10", "03-01") and not story.may_spend("ana", "11", "03-01")
+    assert story.may_spend("pool", "5", "03-01") and not story.may_spend("pool", "6", "03-01")
+    assert not story.may_spend("ana", "1", "04-01")
+
+
+def test_who_sits_there_does_so_from_the_first_instant_until_before_the_last(play: Play) -> None:
+    story = play("""
+        contract c from 03-01
+        subscription team seats ana price 10 billed P1M until 04-01
+    """)
+
+    assert story.seats(at="03-01") == story.seats(at="03-31") == "ana +0"
+    assert story.seats(at="04-01") == story.seats(at="02-28") == "+0"
+    assert story.charges("03-01") == ["period 1 x 1 = 10 at 2026-03-01"]
+    assert story.charges("02-28") == []
+
+
+# --- burns that name no contract -------------------------------------------------------------------------------------
+
+
+def test_a_burn_that_names_no_contract_means_the_one_that_holds_its_time(play: Play) -> None:
+    story = play("""
+        contract old from 01-01 until 03-01
+        grant before 10
+        contract new from 03-01
+        grant after 10
+        burn 1 anywhere at 02-28T23:59:59
+        burn 2 anywhere at 03-01
+    """)
+
+    assert story.left() == {"after": "8"}
+    assert "burned -1 before" in story.entries("pool")
+
+
+def test_of_several_contracts_a_burn_means_the_one_where_its_seat_sits_then(play: Play) -> None:
+    story = play("""
+        contract one from 03-01
+        subscription team seats ana bo
+        grant mine 10 to seat ana
+        contract two from 03-01
+        subscription club seats bo from 03-05 until 03-10
+        grant yours 10 to seat ana
+        burn 1 by ana anywhere at 03-06
+        burn 1 by bo anywhere at 03-04T23:00 id early
+        burn 1 by bo anywhere at 03-05 id both
+        burn 1 by bo anywhere at 03-10 id late
+        burn 1 anywhere at 03-10 id nobody
+    """)
+
+    assert story.left("ana", on="one") == {"mine": "9"}
+    assert story.refused() == {"both": "wait_over"}
+    assert story.waiting() == ["nobody"]
+
+
+def test_a_burn_that_no_contract_ever_holds_becomes_overage_of_the_nearest(play: Play) -> None:
+    story = play("""
+        contract one from 01-01 until 02-01
+        contract two from 01-01 until 02-10
+        contract next from 04-01 said 02-01
+        burn 3 anywhere at 02-20
+        tick 02-21
+    """)
+
+    assert [story.overage(on=name) for name in ("one", "two", "next")] == ["0", "3", "0"]
+
+
+def test_a_burn_before_every_contract_becomes_overage_of_the_first(play: Play) -> None:
+    story = play("""
+        contract next from 04-01 said 02-01
+        contract last from 05-01 said 02-01
+        burn 3 anywhere at 02-20
+        tick 02-21
+    """)
+
+    assert [story.overage(on=name) for name in ("next", "last")] == ["3", "0"]
