@@ -81,7 +81,7 @@ class Agreements(WaitingRoom):
             case ContractUpdated() | ContractEnded():
                 assert contract is not None
                 self._end_contract(who, contract, fact)
-                woken = ["contract", "ambiguous"]
+                woken = ["contract", "ambiguous", "subscription"]
                 seats_changed = [
                     SeatsChanged(contract_id=contract.contract_id, subscription_id=row.subscription_id, since=fact.time)
                     for row in contract.subscriptions
@@ -220,18 +220,23 @@ class Agreements(WaitingRoom):
                     f"subscription {recurring.subscription_id} is not among the contract's",
                     "L19",
                 )
-            if recurring.allocation == "individual" and (
-                recurring.subscription_id is None or modes[recurring.subscription_id] != "seats"
-            ):
-                raise Refuse(
-                    "wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10"
-                )
+            if recurring.allocation == "individual":
+                mode = None if recurring.subscription_id is None else modes[recurring.subscription_id]
+                self._check_individual(mode, field)
         for index, grant in enumerate(fact.grants):
             if grant.grant_id in ids:
                 raise Refuse(
                     "already_exists", f"grants[{index}].grant_id", "names a grant or recurring credit twice", "L4"
                 )
             ids.add(grant.grant_id)
+
+    def _check_individual(self, mode: str | None, field: str) -> None:
+        """A recurring credit gives to each seat of its subscription."""
+        said = "individual needs a subscription of mode seats"
+        if mode is None:
+            raise Refuse("missing_field", f"{field}.subscription_id", said, "L10")
+        if mode != "seats":
+            raise Refuse("wrong_mode", f"{field}.allocation", said, "L10")
 
     def _end_contract(self, who: CustomerRow, contract: ContractRow, fact: ContractUpdated | ContractEnded) -> None:
         if fact.name is not None:
@@ -359,9 +364,8 @@ class Agreements(WaitingRoom):
                 f"{recurring.recurring_credit_id} exists already",
                 "L4",
             )
-        by_seats = row is not None and row.at(recurring.starting_at).mode == "seats"
-        if recurring.allocation == "individual" and not by_seats:
-            raise Refuse("wrong_mode", f"{field}.allocation", "individual needs a subscription of mode seats", "L10")
+        if recurring.allocation == "individual":
+            self._check_individual(None if row is None else row.at(recurring.starting_at).mode, field)
         who.credit_type(recurring.credit_type)
         self._save_customer(who, fact.customer_id)
         self.book.save(ENTITY, key, EntityRow())

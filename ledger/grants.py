@@ -6,7 +6,7 @@ start for 100,000 seats writes nothing. A `Credit` is either, ready to be played
 """
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import NamedTuple, TypeVar
 
 from ledger import seats
@@ -440,7 +440,7 @@ def pooled_slices(
             else:
                 credit.subscription_id = subscription.subscription_id
                 _quantities(book, customer, contract, subscription, recurring, period, credit)
-            _edit(credit, recurring, edits, partial(_last_pooled, recurring))
+            _edit(credit, recurring, edits, partial(_last_pooled, contract, recurring))
             if credit.start < credit.end and credit.end > low:
                 yield credit
 
@@ -488,15 +488,19 @@ def masked_steps(
         yield at, current if born <= at < dies else 0, edit_id
 
 
-def _last_pooled(recurring: RecurringRow, at: Instant) -> int | None:
+#: The slice that had started last at an instant. What was carried at that very instant is there for an adjustment, and
+#: not yet for a void (D18, D27).
+LastStarted = Callable[[Instant, bool], int | None]
+
+
+def _last_pooled(contract: ContractRow, recurring: RecurringRow, at: Instant, with_carried: bool) -> int | None:
+    """Of a pooled credit: of the slices that the contract's window leaves anything of."""
     last = None
-    for period in periods(recurring, at, at):
-        if period.earns_from <= at:
+    until = min(at, contract.ending_before() - 1, recurring.ending_before() - 1)
+    for period in periods(recurring, until, until):
+        start = max(period.earns_from, contract.starting_at)
+        if start <= until and start < period.expires_at:
             last = period.slice
-    if last is None and recurring.given.starting_at <= at:
-        for period in periods(recurring, recurring.given.starting_at, at):
-            if period.earns_from <= at:
-                last = period.slice
     return last
 
 
@@ -533,7 +537,7 @@ def _edit(
     credit: Credit,
     recurring: RecurringRow,
     edits: EditsRow,
-    last_started: Callable[[Instant], int | None],
+    last_started: LastStarted,
     handed_at: Instant = ORIGIN,
 ) -> None:
     """The void that counts and the adjustments of one slice (D17, D18)."""
@@ -543,7 +547,7 @@ def _edit(
         if void.seat_id is None
         # A void speaks of what sits there, not of what comes there only later (D27).
         and void.voided_at > handed_at
-        and (void.slice if void.slice is not None else last_started(void.voided_at)) == credit.slice
+        and (void.slice if void.slice is not None else last_started(void.voided_at, False)) == credit.slice
     ]
     void = max(voids, key=_by_time, default=None)
     if void is not None:
@@ -553,7 +557,8 @@ def _edit(
             adjustment
             for adjustment in edits.adjustments
             if adjustment.seat_id is None
-            and (adjustment.slice if adjustment.slice is not None else last_started(adjustment.time)) == credit.slice
+            and (adjustment.slice if adjustment.slice is not None else last_started(adjustment.time, True))
+            == credit.slice
         ),
         key=_by_time,
     )
@@ -583,6 +588,7 @@ def seat_slices(
         if not stays:
             continue
         edits = book.load(EDITS, edits_key(customer.number, key, recurring.recurring_credit_id)) or EditsRow()
+        last_started = cache(partial(_last_of_seat, book, customer, contract, subscription, recurring, holder.seat_id))
         for period in periods(recurring, low, high):
             earned = first_assigned(stays, period)
             if earned is None:
@@ -596,12 +602,7 @@ def seat_slices(
             credit.subscription_id = subscription.subscription_id
             credit.amount = credit.granted = slice_amount(recurring, period, 1, earned, earned)
             credit.gaps = gaps_of(subscription, recurring, stays, credit.start, credit.end)
-            _edit(
-                credit,
-                recurring,
-                edits,
-                partial(_last_of_seat, book, customer, contract, subscription, recurring, holder.seat_id, stays),
-            )
+            _edit(credit, recurring, edits, last_started)
             if credit.start < credit.end and credit.end > low:
                 yield credit
 
@@ -702,19 +703,55 @@ def _last_of_seat(
     subscription: SubscriptionRow,
     recurring: RecurringRow,
     seat_id: str,
-    stays: list[Stay],
     at: Instant,
+    with_carried: bool,
 ) -> int | None:
-    last = None
-    for period in periods(recurring, recurring.given.starting_at, at):
-        earned = first_assigned(stays, period)
-        if (
-            earned is not None
-            and earned <= at
-            and not carried_in(book, customer, contract, subscription, seat_id, period, earned)
-        ):
-            last = period.slice
-    return last
+    """Of an individual credit: of the slices that a seat earned, or was handed by carried moves, also on their way through
+    other seats."""
+
+    @cache
+    def earned_by(seat_id: str) -> dict[int, Instant]:
+        stays = stays_of(book, customer, contract, subscription, seat_id)
+        earned = {
+            period: first_assigned(stays, period) for period in periods(recurring, recurring.given.starting_at, at)
+        }
+        return {
+            period.slice: since
+            for period, since in earned.items()
+            if since is not None and not carried_in(book, customer, contract, subscription, seat_id, period, since)
+        }
+
+    expires_at = {period.slice: period.expires_at for period in periods(recurring, recurring.given.starting_at, at)}
+    handed: dict[str, dict[int, Instant]] = {}
+    for move in moves_before(book, customer, contract, subscription.seat_group_key, seat_id, at):
+        if move.at == at and not with_carried:
+            continue
+        given = [slice for slice, since in earned_by(move.from_seat_id).items() if since < move.at]
+        for slice in (*given, *handed.get(move.from_seat_id, ())):
+            if move.at < expires_at[slice]:
+                handed.setdefault(move.to_seat_id, {}).setdefault(slice, move.at)
+    started = [slice for slice, since in earned_by(seat_id).items() if since <= at]
+    return max([*started, *handed.get(seat_id, ())], default=None)
+
+
+def moves_before(
+    book: Book, customer: CustomerRow, contract: ContractRow, seat_group_key: str, seat_id: str, at: Instant
+) -> list[seats.Move]:
+    """The carried moves until `at` through which anything may have come to a seat, in order."""
+    found: dict[tuple[Instant, int, int], seats.Move] = {}
+    look = [(seat_id, at)]
+    while look:
+        who, until = look.pop()
+        for subscription in contract.subscriptions:
+            if subscription.seat_group_key == seat_group_key:
+                born, dies = contract.life(subscription)
+                for move in seats.moves(book, customer.number, subscription, who, ORIGIN, until + 1):
+                    place = move.at, move.order, subscription.number
+                    carried = move.carry_balance and move.to_seat_id == who and born <= move.at < dies
+                    if carried and place not in found:
+                        found[place] = move
+                        look.append((move.from_seat_id, move.at))
+    return [found[place] for place in sorted(found)]
 
 
 def next_slice_start(
@@ -841,8 +878,9 @@ def edit_handed_on(book: Book, customer: CustomerRow, credit: Credit, holder: Ho
     recurring = contract.recurring_credit(credit.grant_id)
     assert recurring is not None and holder.seat_id is not None
     edits = book.load(EDITS, edits_key(customer.number, holder_key(customer, holder), credit.grant_id)) or EditsRow()
-    _edit(credit, recurring, edits, partial(_last_pooled, recurring), handed_at=credit.start)
     subscription = contract.subscription(recurring.given.subscription_id, None, 0)
     assert subscription is not None
+    last_started = partial(_last_of_seat, book, customer, contract, subscription, recurring, holder.seat_id)
+    _edit(credit, recurring, edits, last_started, handed_at=credit.start)
     stays = stays_of(book, customer, contract, subscription, holder.seat_id)
     credit.gaps = gaps_of(subscription, recurring, stays, credit.start, credit.end)

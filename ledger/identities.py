@@ -25,7 +25,7 @@ from ledger.facts import (
     topic,
 )
 from ledger.grants import parts_of
-from ledger.instants import Instant
+from ledger.instants import Instant, Span
 from ledger.known_rows import KNOWN, KNOWN_FOR_EVER, KnownRow
 from ledger.outcome import Folded, Refused, Waiting
 from ledger.partition import Partition, Refuse
@@ -60,30 +60,34 @@ class Identities(Partition):
             return b"J" + number_key(who.number) + of + fact.id.encode()
         return b"i" + (generation + (1 << 31)).to_bytes(4, "big") + number_key(who.number) + of + fact.id.encode()
 
-    def _generations(self, arrived_at: Instant) -> Iterator[int]:
-        """The generations, of one lateness bound each, that an id known now may lie in (D25)."""
+    def _generations(self, arrived_at: Instant, later: Span) -> Iterator[int]:
+        """The generations, of one lateness bound each, that an id known now, or so much later, may lie in (D25)."""
         now = arrived_at // self.lateness
         yield now
         yield now - 1
-        if (arrived_at + self.ahead) // self.lateness > now:
-            yield now + 1
+        yield from range(now + 1, (arrived_at + later + self.ahead) // self.lateness + 1)
 
-    def _identity(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant) -> tuple[bytes, KnownRow | None]:
-        """The key under which a fact is remembered, and what is remembered."""
+    def _identity(
+        self, who: CustomerRow, fact: AnyFact, arrived_at: Instant, later: Span = 0
+    ) -> tuple[bytes, KnownRow | None]:
+        """The key under which a fact is remembered, and what is remembered; it may have arrived so much later."""
         if not isinstance(fact, CreditBurn | BurnVoided):
             key = self._identity_key(who, fact, None)
             value = self._get("state", key)
             return key, None if value is None else KNOWN_FOR_EVER.read(value)
-        for generation in self._generations(arrived_at):
+        for generation in self._generations(arrived_at, later):
             key = self._identity_key(who, fact, generation)
             value = self._get("trail", key)
             if value is not None and arrived_at <= (known := KNOWN.read(value)).until:
                 return key, known
-        later = min(max(fact.time, arrived_at), arrived_at + self.ahead)
-        return self._identity_key(who, fact, later // self.lateness), None
+        return self._identity_key(who, fact, self._latest(fact, arrived_at) // self.lateness), None
+
+    def _latest(self, fact: AnyFact, arrived_at: Instant) -> Instant:
+        """What an identity is remembered from on: the later of `time` and arrival, as far as a `time` may run ahead."""
+        return min(max(fact.time, arrived_at), arrived_at + self.ahead)
 
     def _until(self, fact: AnyFact, arrived_at: Instant) -> Instant:
-        return max(fact.time, arrived_at) + self.lateness
+        return self._latest(fact, arrived_at) + self.lateness
 
     def _remember(self, key: bytes, row: KnownRow) -> None:
         # At once, not with the batch: an identity is asked for once, so that nothing is gained by holding it decoded.

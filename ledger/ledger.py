@@ -280,6 +280,7 @@ class Ledger(Agreements):
                     continue
                 fact = _decode_fact(row.fact)
                 self._stop_waiting(customer_id, key, row.due_key)
+                _, first = self._identity(who, fact, row.arrived_at)
                 digest = self._forget(who, fact, row.arrived_at)
                 known_key, _ = self._identity(who, fact, row.arrived_at)
                 try:
@@ -293,11 +294,9 @@ class Ledger(Agreements):
                         )
                     self._settled.append((fact, outcome))
                 except Missing as missing:
-                    waiting = Waiting(message=missing.refusal.message, code=missing.refusal.code)
-                    self._remember(
-                        known_key,
-                        KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(waiting))),
-                    )
+                    # Whatever it waits for now, a repeat answers what was said first (L4).
+                    if first is not None:
+                        self._remember(known_key, first)
                     who.waiting += 1
                     counted = self.book.load(WAITING_COUNT, b"#waiting") or CountRow(0)
                     counted.count += 1
@@ -391,7 +390,8 @@ class Ledger(Agreements):
 
     def _void_burn(self, who: CustomerRow, fact: BurnVoided, arrived_at: Instant) -> None:
         probe = CreditBurn(id=fact.burn_id, customer_id=fact.customer_id, time=fact.time, amount=1)
-        key, known = self._identity(who, probe, arrived_at)
+        # A void that waited may be older than the burn that it waited for.
+        key, known = self._identity(who, probe, arrived_at, later=self.wait)
         if known is None or known.paid is None:
             raise Missing("unknown_burn", "burn_id", f"burn {fact.burn_id} is not known", f"burn:{fact.burn_id}")
         if known.time < arrived_at - self.lateness:

@@ -80,7 +80,9 @@ class Openings(AccountRows):
                         came_before = credit.start < move.at or (
                             credit.start == move.at and credit.start_type == "moved_in" and credit.order < move.order
                         )
-                        if came_before and credit.active(move.at):
+                        # What a return gives back at that very instant comes after the moves (D2).
+                        back = any(gap.end == move.at for gap in credit.gaps)
+                        if came_before and credit.active(move.at) and not back:
                             credit.cut(move.at, "moved_out", ("seat-change", move.edit_id))
                             credit.left_by = move.order
         credits = [credit for credit in credits if credit.start < credit.end and credit.end > low]

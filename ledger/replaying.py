@@ -200,7 +200,7 @@ class Replaying(Settling):
         self._hands.clear()
         self._seats.clear()
         self.touch_debts(since)
-        earliest = None
+        starts: set[Instant] = set()
         dirty: dict[bytes, Instant] = {}
         for holder, changed in sorted(holders.items(), key=lambda item: item[1]):
             key = holder_key(self.customer, holder)
@@ -213,13 +213,12 @@ class Replaying(Settling):
                 row.stretch.revision = -1
                 self._save_scope(key, row)
                 continue
-            first = self._rework_one(key, holder, row, changed, again)
-            if first is not None:
-                earliest = first if earliest is None else min(earliest, first)
-                before = self.stretch_before(row, changed)
-                dirty[key] = ORIGIN if before is None else before.start
-        if earliest is not None:
-            self._ripple(self.group_at(earliest), dirty)
+            starts |= self._rework_one(key, holder, row, changed, again)
+            before = self.stretch_before(row, changed)
+            dirty[key] = ORIGIN if before is None else before.start
+        for start in sorted(starts):
+            self._ripple(self.group_at(start), dirty)
+            dirty = {}
 
     def _moves_since(self, holder: Holder, since: Instant) -> bool:
         """Whether a carried move touches a seat from an instant on."""
@@ -231,24 +230,24 @@ class Replaying(Settling):
 
     def _rework_one(
         self, key: bytes, holder: Holder, row: ScopeRow, since: Instant, again: list[tuple[Instant, str, Amount]]
-    ) -> Instant | None:
-        """Takes a scope's burns from `since` on out of its stretches and puts them back into new ones. Answers the start of
-        the first stretch of the group that this changed."""
+    ) -> set[Instant]:
+        """Takes a scope's burns from `since` on out of its stretches and puts them back into new ones. Answers the starts of
+        the stretches of the group that this changed."""
         burns = [Burn(time, id, amount, key) for time, id, amount in again]
         base = self.stretch_before(row, since)
-        touched: list[Instant] = []
+        touched: set[Instant] = set()
         for burn in burns:
             if base is not None and self.stretch_at(row, burn.time) is base:
                 group_stretch = self.group_at(base.group_start)
                 self._place(base, group_stretch, holder, burn, -1)
-                touched.append(group_stretch.start)
+                touched.add(group_stretch.start)
         if base is not None:
             self._save_stretch(key, row, base)
         stretch = self.stretch_after(row, since - 1)
         while stretch is not None:
             group_stretch = self.group_at(stretch.group_start)
             self._shift(stretch, group_stretch, [(part.tail, -part.amount) for part in stretch.parts], since)
-            touched.append(group_stretch.start)
+            touched.add(group_stretch.start)
             stretch = self.stretch_after(row, stretch.start)
         self._cut_scope(key, since)
         for burn in burns:
@@ -256,6 +255,6 @@ class Replaying(Settling):
             stretch = self._stretch_for(key, holder, row, burn.time, group_stretch)
             self._place(stretch, group_stretch, holder, burn, 1)
             self._save_stretch(key, row, stretch)
-            touched.append(group_stretch.start)
+            touched.add(group_stretch.start)
             self._note_debt(key, holder, stretch, group_stretch)
-        return min(touched, default=None)
+        return touched

@@ -70,14 +70,18 @@ def edit(book: Book, customer: int, contract: ContractRow, fact: SeatChange) -> 
     refusal = stale(contract, fact, asked)
     if refusal is not None:
         return refusal
-    folded: list[tuple[Order, list[OperationsRow], Fold]] = []
-    for order in asked:
-        fold = Fold(book, Keys(customer, order.subscription.number), fact.id, fact.time)
-        rows = order.rows(fact)
-        refusal = order.wrong_mode(fold.head.converted_at) or fold.run(rows)
+    folded = [
+        (order, order.rows(fact), Fold(book, Keys(customer, order.subscription.number), fact.id, fact.time))
+        for order in asked
+    ]
+    for order, _, fold in folded:
+        refusal = order.wrong_mode(fold.head.converted_at)
         if refusal is not None:
             return refusal
-        folded.append((order, rows, fold))
+    for _, rows, fold in folded:
+        refusal = fold.run(rows)
+        if refusal is not None:
+            return refusal
     edited = Edited({}, [], [])
     for order, rows, fold in folded:
         order.subscription.version += 1

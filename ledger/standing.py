@@ -186,8 +186,7 @@ class Standing:
         for adjustment, credit in sorted(due, key=lambda pair: pair[0].id):
             now = left.get(credit.name)
             if now is None:
-                emit(at, "lapsed", 0, adjustment.amount, credit, "contract-change", adjustment.id)
-                continue
+                continue  # another holds it now, or the whole of it lapses (D27)
             effective = max(adjustment.amount, -now.amount)
             now.amount += effective
             now.granted += effective

@@ -760,6 +760,8 @@ class Compared:
                 converted = self.converted_at is not None and operation.starting_at >= self.converted_at
                 if by_quantity != (name == "q" and not converted):
                     return "wrong_mode"
+        # The modes of all are looked at before the counts of any (D22).
+        for name, entries in asked.items():
             played = self.naive[name].play(entries)
             if isinstance(played, str):
                 return played

@@ -92,6 +92,7 @@ class Account:
     def __init__(self, known: Known, until: Instant, *, with_burns: bool = False) -> None:
         self.known = known
         self.entries: list[Entry] = []
+        self.written: dict[Holding, None] = {}  # what L14 has to be looked at for
         self.holdings: list[Holding] = []  # those that have started
         self.balance: dict[Scope, Amount] = {}  # the sums of the entries; its keys: who was given or burned anything
         self.debt: dict[Scope, Amount] = {}
@@ -119,6 +120,11 @@ class Account:
             for each in sorted(known.burns, key=lambda each: (each.fact.time, each.fact.id))
             if each.fact.id not in known.voided_burns and each.fact.time <= self.burned_at_most
         ]
+        #: When each of them starts or is raised, for who asks at every instant.
+        self.rising: dict[Instant, list[Holding]] = {}
+        for holding in self.coming:
+            for at in {holding.starts_at, *(at for at, _ in holding.rises)}:
+                self.rising.setdefault(at, []).append(holding)
         self.instants = sorted(at for at in self._instants(until) if at <= until)
         for at in self.instants:
             self._pass(at)
@@ -381,7 +387,7 @@ class Account:
 
     def _start(self, at: Instant) -> None:
         """Step 4: grants and slices that start are given their amount, slices of the pool are raised."""
-        for holding in self.coming:
+        for holding in self.rising.get(at, []):
             given = 0
             if holding.starts_at == at:
                 self._open(holding)
@@ -529,6 +535,7 @@ class Account:
     def _write(
         self, at: Instant, holding: Holding, kind: EntryType, amount: Amount, cause: AnyFact, beside: Amount = 0
     ) -> None:
+        self.written[holding] = None
         holding.left += amount
         holding.sums[kind] = holding.sums.get(kind, 0) + amount
         self._enter(at, holding.scope, kind, amount, beside, cause, (holding.grant_id, holding.slice))
@@ -578,8 +585,8 @@ class Account:
         )
 
     def _check(self, at: Instant) -> None:
-        """L14, for every grant; what a removal voided and a return gave back stands on one side."""
-        for holding in self.holdings:
+        """L14, for every grant that anything was written of; what a removal voided and a return gave back stands on one side."""
+        for holding in self.written:
             sums = holding.sums
             came = sum(sums.get(kind, 0) for kind in ("granted", "adjusted", "lifted", "moved_in"))
             gone = -sum(
@@ -591,6 +598,7 @@ class Account:
                 raise LawBroken(
                     "L14", f"{holding.scope} {holding.grant_id}: {came} came, {gone} gone, {left} left at {at}"
                 )
+        self.written.clear()
 
 
 def _recurs_at(holding: Holding, until: Instant) -> set[Instant]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ledger.amounts import share
 from ledger.answers import Charge
 from ledger.facts import Subscription
-from ledger.instants import Instant
+from ledger.instants import FOREVER, Instant
 from tests.ledger.model import seats
 from tests.ledger.model.known import KnownSubscription
 from tests.ledger.model.seats import Sight
@@ -35,8 +35,7 @@ def bill(subscription: KnownSubscription, until: Instant, seen: list[Sight]) -> 
             _charge(result, subscription, "period", max(0, held - included), at, covered, (at, period_from, period_to))
             result.paid = held
         elif held > result.paid:
-            following = next((start for start in result.period_starts if start > at), period_to)
-            due = following if settings.charge_increases == "next_period" else at
+            due = _period_end(subscription, at) if settings.charge_increases == "next_period" else at
             covered = period_to - at if settings.prorate_charges else period_to - period_from
             more = max(0, held - included) - max(0, result.paid - included)
             since = max(period_from, start)
@@ -72,6 +71,18 @@ def _period_starts(subscription: KnownSubscription, until: Instant) -> list[Inst
                 starts.add(point)
             n += 1
     return sorted(starts)
+
+
+def _period_end(subscription: KnownSubscription, at: Instant) -> Instant:
+    """The first point after an instant of the grid that is in force at that point, whether the subscription lives then or not."""
+    turns = [at, *sorted(turn for turn in subscription.changes_at() if turn > at)]
+    for turn, next_turn in zip(turns, [*turns[1:], FOREVER], strict=True):
+        grid = subscription.settings(turn).billing_period
+        n = grid.every.index(grid.anchor, turn)
+        for point in (grid.every.point(grid.anchor, n), grid.every.point(grid.anchor, n + 1)):
+            if at < point and turn <= point < next_turn:
+                return point
+    raise AssertionError("a grid goes on for ever")
 
 
 def _period(settings: Subscription, at: Instant) -> tuple[Instant, Instant]:

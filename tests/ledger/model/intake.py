@@ -1,7 +1,5 @@
 """Whether a fact counts: what it names, and the rules that it may break (L4, L11, L16, L19). In the order of D22."""
 
-from collections import Counter
-
 from ledger.facts import (
     AnyFact,
     BurnVoided,
@@ -208,20 +206,24 @@ def look_at_the_rules(known: Known, accepted: list[Accepted], fact: AnyFact, con
 
 
 def _rules_of_a_new_contract(known: Known, fact: ContractCreated) -> None:
-    """What it brings along obeys the rules as if it came one after the other (L4)."""
+    """What it brings along obeys the rules as if it came one after the other, in the order written (L4, D22)."""
     if fact.contract_id in known.contracts:
         raise Against("already_exists", "contract_id")
     modes = {subscription.subscription_id: subscription.mode for subscription in fact.subscriptions}
     ids = [subscription.subscription_id for subscription in fact.subscriptions]
     codes = [subscription.feature_code for subscription in fact.subscriptions if subscription.feature_code is not None]
-    grants = [credit.recurring_credit_id for credit in fact.recurring_credits] + [each.grant_id for each in fact.grants]
-    for names in (ids, codes, grants):
-        if max(Counter(names).values(), default=0) > 1:
-            raise Against("already_exists")
+    if len(set(ids)) < len(ids) or len(set(codes)) < len(codes):
+        raise Against("already_exists")
+    taken: set[str] = set()
     for index, credit in enumerate(fact.recurring_credits):
+        _rules_of_a_new_id(taken, credit.recurring_credit_id)
+        taken.add(credit.recurring_credit_id)
         if credit.subscription_id is not None and credit.subscription_id not in modes:
             raise Against("unknown_subscription", f"recurring_credits[{index}].subscription_id")
         _rules_of_an_allocation(credit, None if credit.subscription_id is None else modes[credit.subscription_id])
+    for grant in fact.grants:
+        _rules_of_a_new_id(taken, grant.grant_id)
+        taken.add(grant.grant_id)
 
 
 def _rules_of_a_new_subscription(contract: KnownContract, subscription: Subscription) -> None:

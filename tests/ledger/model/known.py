@@ -54,7 +54,7 @@ class End:
     at: Instant
 
 
-@dataclass
+@dataclass(eq=False)
 class KnownSubscription:
     contract: "KnownContract"
     definition: Subscription

@@ -31,6 +31,7 @@ class Model:
         self._lateness, self._ahead, self._wait = lateness, ahead, wait
         self._wait_customer, self._wait_partition = wait_customer, wait_partition
         self._accepted: dict[str, list[Accepted]] = {}
+        self._knowns: dict[str, tuple[int, Known]] = {}  # as of so many accepted facts
         self._taken: dict[tuple[str, str, str], Taken] = {}
         self._waiting: list[Taken] = []  # in the order of arrival
         self._settled: list[tuple[AnyFact, Outcome]] = []
@@ -86,7 +87,8 @@ class Model:
             return Waiting(message=f"{missing} is not known yet", code=missing.code)
         if isinstance(fact, BurnVoided):
             named = self._taken.get((fact.customer_id, "credit-burn", fact.burn_id))
-            if named is None or self._forgotten(named, arrived_at):
+            named_burn = named is not None and isinstance(named.outcome, Folded)
+            if named is None or not named_burn or self._forgotten(named, arrived_at):
                 return Waiting(message=f"burn {fact.burn_id} is not known any more", code="unknown_burn")
             # The first instant that it can change is the burn's (L16, M7).
             burned_at = [each.fact.time for each in known.burns if each.fact.id == fact.burn_id]
@@ -152,7 +154,8 @@ class Model:
         """Identities of burns live as long as a repeat would not be too late; the others for ever (L4, D25, M18)."""
         if topic(first.fact) != "credit-burn" or isinstance(first.outcome, Waiting):
             return False
-        return arrived_at > max(first.fact.time, first.arrived_at) + self._lateness
+        latest = min(max(first.fact.time, first.arrived_at), first.arrived_at + self._ahead)
+        return arrived_at > latest + self._lateness
 
     # --- questions ----------------------------------------------------------------------------------------------
 
@@ -289,7 +292,13 @@ class Model:
         return due
 
     def _known(self, customer_id: str) -> Known:
-        return Known(customer_id, self._accepted.get(customer_id, []))
+        """Recomputed whenever another fact counts."""
+        accepted = self._accepted.get(customer_id, [])
+        count, known = self._knowns.get(customer_id, (-1, None))
+        if known is None or count != len(accepted):
+            known = Known(customer_id, accepted)
+            self._knowns[customer_id] = len(accepted), known
+        return known
 
     def _account(self, customer_id: str, at: Instant) -> Account:
         return Account(self._known(customer_id), at)

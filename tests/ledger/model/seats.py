@@ -1,6 +1,7 @@
 """Who sits where, when: the operations of one subscription folded from its beginning (L11)."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ledger.facts import (
     AddSeats,
@@ -73,6 +74,7 @@ class Sight:
 NOTHING = Sight(-(2**62), frozenset(), 0, {}, {}, [])
 
 
+@lru_cache(maxsize=256)
 def sights(subscription: KnownSubscription) -> list[Sight]:
     """The visible history of a subscription, one for each instant at which it may have changed."""
     start, end = subscription.life()
