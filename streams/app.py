@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any, cast
 
 import faust
@@ -28,6 +29,13 @@ class App(faust.App):
     intake: Intake
     shards: Shards
     hands: Hands
+    #: Called when the app begins to stop, before it waits for anybody.
+    on_stopping: Callable[[], object] | None = None
+
+    async def on_stop(self) -> None:
+        if self.on_stopping is not None:
+            self.on_stopping()
+        await super().on_stop()
 
 
 def create(

@@ -8,7 +8,9 @@ import argparse
 import asyncio
 import fcntl
 import logging
+import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -19,6 +21,13 @@ from streams import settings as environment
 from streams.app import App
 from streams.settings import Settings, SettingsWrong
 from wire.topics import Topics, TopicsUnfit, ensure
+
+log = logging.getLogger(__name__)
+
+#: How long a worker may take to stop: less than what orchestrators grant before they kill.
+STOP_S = 25
+#: How often a complaint of Kafka's clients is worth a line.
+AGAIN_S = 10
 
 #: How the app of these settings is made; the topics are there by then.
 Build = Callable[[Settings, Topics], App]
@@ -55,12 +64,26 @@ def work(build: Build, loglevel: str = "info") -> int:
     # It would write to the terminal between our lines.
     worker.spinner = None
     _speak(loglevel)
+    app.on_stopping = _stop_in_time
     try:
         with held:
             worker.execute_from_commandline()
     except SystemExit as end:
         return int(end.code or 0)
     return 0
+
+
+def _stop_in_time() -> None:
+    """Without Kafka, its clients would wait for it for ever."""
+    timer = threading.Timer(STOP_S, _give_up)
+    timer.daemon = True
+    timer.start()
+
+
+def _give_up() -> None:
+    log.error("not stopped in order after %d s: Kafka may be gone. What it has not committed is folded again.", STOP_S)
+    logging.shutdown()
+    os._exit(1)
 
 
 def _to_come(settings: Settings) -> dict[str, bool]:
@@ -93,5 +116,25 @@ def _speak(loglevel: str) -> None:
     """Our own events in full; of the machinery only what needs somebody's eye, unless asked for."""
     logging.basicConfig(level=loglevel.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     if loglevel != "debug":
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(_Patience())
         for name in ("faust", "mode", "aiokafka"):
             logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _Patience(logging.Filter):
+    """While a broker is away Kafka's clients say so dozens of times a second; once in a while is enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("aiokafka"):
+            return True
+        what = record.name, str(record.msg)
+        said = self._said.get(what)
+        if said is not None and record.created < said + AGAIN_S:
+            return False
+        self._said[what] = record.created
+        return True

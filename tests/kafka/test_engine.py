@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from streams.broker import Broker
 from tests.kafka.scene import Scene
 
 
@@ -89,6 +90,42 @@ async def test_a_worker_paused_past_its_session_is_fenced_and_may_come_back(scen
     await heir.says("folding partitions [0, 1, 2, 3]", times=2)
     assert await heir.stop() == 0
     assert scene.on_disk("b") == (dict(scene.sums), dict(scene.counts))
+
+
+async def test_it_goes_on_where_it_was_when_its_broker_comes_back(tmp_path: Path) -> None:
+    with Broker(data=tmp_path / "broker") as kafka:
+        scene = Scene(kafka.bootstrap, "", tmp_path)
+        await scene.prepare()
+        await scene.publish(30_000)
+        worker = scene.worker("a")
+        try:
+            await worker.folds()
+            await asyncio.to_thread(kafka.kill)
+            await asyncio.sleep(2)
+            await asyncio.to_thread(kafka.restart)
+            await scene.folded()
+            await scene.must_be_exact()
+            assert await worker.stop() == 0
+            # Kafka's clients complain dozens of times a second; once in ten seconds is written down.
+            assert worker.log.read_text().count("Unable connect to node") < 10
+        finally:
+            scene.end()
+
+
+async def test_it_stops_though_kafka_is_gone_and_says_that_not_all_is_in_order(tmp_path: Path) -> None:
+    with Broker() as kafka:
+        scene = Scene(kafka.bootstrap, "", tmp_path)
+        scene.program = "tests.kafka.hurried_worker"
+        await scene.prepare()
+        worker = scene.worker("a")
+        try:
+            await worker.folds()
+            await asyncio.to_thread(kafka.kill)
+
+            assert await worker.stop() == 1
+            assert "not stopped in order after 3 s" in worker.log.read_text()
+        finally:
+            scene.end()
 
 
 async def test_a_fold_that_fails_stops_its_partition_loudly_and_no_other(scene: Scene) -> None:
