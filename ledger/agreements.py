@@ -527,6 +527,8 @@ class Agreements(WaitingRoom):
         at = fact.voided_at if isinstance(fact, CreditsVoided) else fact.time
         due.note(self.book, who, holder, row.given.credit_type, at)
         due.note_void(self.book, who, holder, row, lived_until)
+        if fact.seat_id not in (None, holder.seat_id):
+            due.note_named(self.book, who, Holder(holder.contract, fact.seat_id, holder.seat_group_key), holder)
         # The grant may have been carried on to other seats.
         account.rework(dict.fromkeys(self._heirs_of(who, holder), since))
 

@@ -11,7 +11,7 @@ from ledger import grants, seats
 from ledger.balances import Account
 from ledger.billing import next_period_start
 from ledger.contracts import ContractRow, CustomerRow, RecurringRow, SubscriptionRow, load_contract
-from ledger.facts import Grant
+from ledger.facts import Grant, Recurrence
 from ledger.grants import GrantRow, Holder, holder_key, split_holder
 from ledger.instants import FOREVER, ORIGIN, Every, Instant
 from ledger.row import Row
@@ -28,10 +28,16 @@ class RecursRow(Row):
 
     every: Every
     anchor: Instant
+    starting_at: Instant
+
+    def next_after(self, at: Instant) -> Instant:
+        since = max(at, self.starting_at)
+        return self.every.point(self.anchor, self.every.index(self.anchor, since) + 1)
 
 
 AT = Kind("state", b"N", AtRow)
 RECURS = Kind("state", b"N", RecursRow)
+NAMED = Kind("state", b"N", AtRow)
 #: In the place of a credit type's number: every one, also such as come later.
 _EVERY = b"\xff\xff"
 
@@ -44,14 +50,25 @@ def note(book: Book, who: CustomerRow, holder: Holder, credit_type: str | None, 
     book.save(AT, _at_key(who, at) + _whose(who, holder, credit_type), AtRow())
 
 
+def note_named(book: Book, who: CustomerRow, holder: Holder, owner: Holder) -> None:
+    """An adjustment of a seat's own grant names another seat."""
+    book.save(NAMED, _named_key(who, holder_key(who, holder)) + holder_key(who, owner), AtRow())
+
+
+def named(book: Book, who: CustomerRow, holder: bytes) -> Iterator[bytes]:
+    """The seats of whose own grants an adjustment names another one."""
+    prefix = _named_key(who, holder)
+    for key in book.keys(NAMED, prefix, after(prefix)):
+        yield key[len(prefix) :]
+
+
 def note_grant(book: Book, who: CustomerRow, holder: Holder, given: Grant) -> None:
     """A seat has a new grant of its own."""
     for at in (given.effective_at, given.expires_at):
         if at < FOREVER:
             note(book, who, holder, given.credit_type, at)
     if given.recurrence is not None:
-        row = RecursRow(given.recurrence.every, given.recurrence.anchor)
-        book.save(RECURS, _recurs_key(who, holder, given, given.expires_at), row)
+        _note_recurrence(book, who, holder, given, given.recurrence, given.expires_at)
 
 
 def note_void(book: Book, who: CustomerRow, holder: Holder, row: GrantRow, before: Instant) -> None:
@@ -59,8 +76,14 @@ def note_void(book: Book, who: CustomerRow, holder: Holder, row: GrantRow, befor
     given, until = row.given, lives_until(row)
     if given.recurrence is not None and until != before:
         book.drop(RECURS, _recurs_key(who, holder, given, before))
-        kept = RecursRow(given.recurrence.every, given.recurrence.anchor)
-        book.save(RECURS, _recurs_key(who, holder, given, until), kept)
+        _note_recurrence(book, who, holder, given, given.recurrence, until)
+
+
+def _note_recurrence(
+    book: Book, who: CustomerRow, holder: Holder, given: Grant, recurrence: Recurrence, until: Instant
+) -> None:
+    row = RecursRow(recurrence.every, recurrence.anchor, given.effective_at)
+    book.save(RECURS, _recurs_key(who, holder, given, until), row)
 
 
 def lives_until(row: GrantRow) -> Instant:
@@ -69,6 +92,10 @@ def lives_until(row: GrantRow) -> Instant:
     if void is None or any(each.seat_id is not None or each.slice is not None for each in row.voids):
         return row.given.expires_at
     return min(row.given.expires_at, void.voided_at)
+
+
+def _named_key(who: CustomerRow, holder: bytes) -> bytes:
+    return b"N" + number_key(who.number) + b"n" + holder
 
 
 def _at_key(who: CustomerRow, at: Instant) -> bytes:
@@ -107,7 +134,7 @@ def next_due(book: Book, who: CustomerRow, at: Instant) -> Instant | None:
         due = instant_of(key[6:14])
         break
     for _, row in _recurring(book, who, at + 1):
-        due = min(due, row.every.point(row.anchor, row.every.index(row.anchor, at) + 1))
+        due = min(due, row.next_after(at))
     return None if due == FOREVER else due
 
 
@@ -182,7 +209,7 @@ def touch_due(account: Account, at: Instant) -> None:
         prefix = _at_key(who, at) + of
         found += [key[len(prefix) :] for key in book.keys(AT, prefix, after(prefix))]
     for rest, row in _recurring(book, who, at):
-        if rest[:2] == mine and row.every.point(row.anchor, row.every.index(row.anchor, at)) == at:
+        if rest[:2] == mine and row.next_after(at - 1) == at:
             found.append(rest[2:])
     for key in found:
         holder, _ = split_holder(who, key)

@@ -6,7 +6,7 @@ it, less the burns before it, carried on to it; the entries of an account are th
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -164,14 +164,20 @@ def balance(book: Book, scope: Scope, at: Instant) -> Balance:
 def balance_in(account: Account, scope: Scope, at: Instant) -> Balance:
     """What one scope of an account has at the instant that it was carried to."""
     who = account.customer
+    holder = holder_in(who, scope)
+    return (None if holder is None else balance_of(account, scope.customer_id, holder, at)) or nothing(scope)
+
+
+def holder_in(who: CustomerRow, scope: Scope) -> Holder | None:
+    """A scope by numbers; None where its contract is not known."""
     brief = None if scope.contract_id is None else who.brief(scope.contract_id)
     if scope.contract_id is not None and brief is None:
-        return nothing(scope)
-    holder = Holder(0 if brief is None else brief.number)
-    if scope.seat_id is not None:
-        who.group_key(scope.seat_group_key)
-        holder = Holder(holder.contract, scope.seat_id, scope.seat_group_key)
-    return balance_of(account, scope.customer_id, holder, at) or nothing(scope)
+        return None
+    number = 0 if brief is None else brief.number
+    if scope.seat_id is None:
+        return Holder(number)
+    who.group_key(scope.seat_group_key)
+    return Holder(number, scope.seat_id, scope.seat_group_key)
 
 
 def nothing(scope: Scope) -> Balance:
@@ -374,12 +380,21 @@ _STEP = {
 }
 
 
+class _Wanted(NamedTuple):
+    """Whose entries are asked for; `whose` None: everybody's."""
+
+    customer_id: str
+    credit_types: list[str]
+    whose: Holder | None
+    limit: int | None
+
+
 class _Teller:
     """Collects the entries of one account, from `since` on and before `before`. What is played is played to `until`."""
 
-    def __init__(self, account: Account, customer_id: str, since: Instant, before: Instant, until: Instant) -> None:
+    def __init__(self, account: Account, wanted: _Wanted, since: Instant, before: Instant, until: Instant) -> None:
         self.account = account
-        self.customer_id = customer_id
+        self.wanted = wanted
         self.since = since
         self.before = before
         self.until = until
@@ -414,14 +429,14 @@ class _Teller:
         cause_type: str,
         cause_id: str,
     ) -> None:
-        if not self.since <= time < self.before:
+        if not self.since <= time < self.before or self.wanted.whose not in (None, holder):
             return
         if not amount and not beside:
             return  # a slice of nothing is no line of the account
         grant_id, slice = None, None
         if name is not None:
             _, _, grant_id, slice, _ = parts_of(name)
-        scope = scope_of(self.customer_id, self.account.customer, holder, self.account.credit_type)
+        scope = scope_of(self.wanted.customer_id, self.account.customer, holder, self.account.credit_type)
         if type in ("adjusted", "lapsed"):
             self.adjusted.add(cause_id)
         self.told.append(
@@ -444,12 +459,14 @@ def entries(
     customer_id: str,
     until: Instant,
     *,
+    scope: Scope | None = None,
     since: Instant = ORIGIN,
     behind: Entry | None = None,
     limit: int | None = None,
 ) -> list[Entry]:
     """The entries from `since` on and before `until`, and those of `until` itself but its burns, in a total order; each
-    scope's amounts sum to its balance (L14). Or at most `limit` of them, the first ones `behind` one that was told before.
+    scope's amounts sum to its balance (L14). Of one scope, if it is named. Or at most `limit` of them, the first ones
+    `behind` one that was told before.
 
     With a limit, a question costs what happened in the time of its answer, whatever came before and comes after it."""
     scratch, who = _look(book, customer_id)
@@ -457,21 +474,25 @@ def entries(
         return []
     if behind is not None:
         since = max(since, behind.time)
-    lines = _lines(scratch, customer_id, who, since, until, limit)
+    whose = None
+    if scope is not None:
+        whose = holder_in(who, scope)
+        if whose is None or scope.credit_type not in who.credit_types:
+            return []
+    wanted = _Wanted(customer_id, who.credit_types if scope is None else [scope.credit_type], whose, limit)
+    lines = _lines(scratch, who, wanted, since, until)
     return list(islice(lines if behind is None else _behind(lines, behind), limit))
 
 
-def _lines(
-    book: Book, customer_id: str, who: CustomerRow, since: Instant, until: Instant, limit: int | None
-) -> Iterator[Entry]:
-    """Window by window, as few as are asked for."""
+def _lines(book: Book, who: CustomerRow, wanted: _Wanted, since: Instant, until: Instant) -> Iterator[Entry]:
+    """Window by window, as few as are taken."""
     running: dict[Scope, Amount] = {}
     while True:
-        end = until if limit is None else _window(book, who, since, until, limit)
+        end = until if wanted.limit is None else _window(book, who, wanted, since, until, wanted.limit)
         told: list[Entry] = []
-        accounts = {each: account_at(book, who, each, end) for each in who.credit_types}
+        accounts = {each: account_at(book, who, each, end) for each in wanted.credit_types}
         for account in accounts.values():
-            teller = _Teller(account, customer_id, since, end + 1 if end == until else end, end)
+            teller = _Teller(account, wanted, since, end + 1 if end == until else end, end)
             _tell_account(account, teller)
             told += teller.told
         told.sort(key=_entry_order)
@@ -492,11 +513,11 @@ def _lines(
         since = end
 
 
-def _window(book: Book, who: CustomerRow, since: Instant, until: Instant, limit: int) -> Instant:
+def _window(book: Book, who: CustomerRow, wanted: _Wanted, since: Instant, until: Instant, limit: int) -> Instant:
     """An instant before which enough happens for a page, but not much more."""
     end = until
-    for credit_type in who.credit_types:
-        last = next(islice(Account(book, who, credit_type).burns(since, end), limit, None), None)
+    for credit_type in wanted.credit_types:
+        last = next(islice(_burns(Account(book, who, credit_type), wanted.whose, since, end), limit, None), None)
         if last is not None:
             end = max(since + 1, last.time)
     at = since
@@ -506,6 +527,18 @@ def _window(book: Book, who: CustomerRow, since: Instant, until: Instant, limit:
             return end
         at = next_at
     return at
+
+
+def _burns(account: Account, whose: Holder | None, low: Instant, high: Instant) -> Iterator[Burn]:
+    """The burns of a time, or those of one seat; a pool pays those of all."""
+    if whose is None or whose.seat_id is None:
+        yield from account.burns(low, high)
+        return
+    key = holder_key(account.customer, whose)
+    row = account.book.load(SCOPE, account.scope_key(key))
+    if row is not None:
+        for time, id, amount in account.burns_of(row.number, low, high):
+            yield Burn(time, id, amount, key)
 
 
 def _behind(lines: Iterator[Entry], behind: Entry) -> Iterator[Entry]:
@@ -540,14 +573,13 @@ def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, s
 
 
 def _tell_account(account: Account, teller: _Teller) -> None:
-    since, until = teller.since, teller.until
+    since, until, whose = teller.since, teller.until, teller.wanted.whose
     group_stretch = account.group_before(since) or account.group_at(ORIGIN)
     while True:
         following = account.group_after(group_stretch.start)
         end = until if following is None else min(until, following.start)
-        for burn, paid in attributions(
-            account, group_stretch, list(account.burns(max(group_stretch.start, since), end))
-        ):
+        burns = list(_burns(account, whose, max(group_stretch.start, since), end))
+        for burn, paid in attributions(account, group_stretch, burns):
             _tell_burn(account, teller, burn, paid)
         standing = account.group_closing(group_stretch)
         start = group_stretch.start
@@ -562,12 +594,26 @@ def _tell_account(account: Account, teller: _Teller) -> None:
         for key in group_stretch.debtors if following.start >= since else []:
             _tell_debtor(account, teller, key, opened)
         group_stretch = following
-    everyone = since == ORIGIN
-    holders = list(holders_of(account, until, None, None)) if everyone else _stirred(account, since, until)
+    if whose is not None:
+        holders, keys = [whose], _keys_of(account, whose)
+    elif since == ORIGIN and teller.wanted.limit is None:
+        holders, keys = list(holders_of(account, until, None, None)), [b""]
+    else:
+        holders = _stirred(account, since, until)
+        keys = [holder_key(account.customer, holder) for holder in holders]
     for holder in holders:
         if holder.contract:
             _tell_scope(account, teller, holder)
-    _tell_lapses(account, teller, [b""] if everyone else [holder_key(account.customer, holder) for holder in holders])
+    _tell_lapses(account, teller, keys)
+
+
+def _keys_of(account: Account, whose: Holder) -> list[bytes]:
+    """Whose grants may be adjusted in vain in a scope: its own, its contract's pool's, and those of which it was named."""
+    who = account.customer
+    key = holder_key(who, whose)
+    if whose.seat_id is None:
+        return [key]
+    return [key, holder_key(who, Holder(whose.contract)), *due.named(account.book, who, key)]
 
 
 def _stirred(account: Account, since: Instant, until: Instant) -> list[Holder]:
@@ -634,7 +680,7 @@ def _tell_debtor(account: Account, teller: _Teller, key: bytes, opened: GroupStr
     previous = account.stretch_before(row, opened.start)
     emit = teller.emit_for(holder)
     # The debtor, so that no two lines of one grant and instant have one id (L18).
-    scope = scope_of(teller.customer_id, account.customer, holder, account.credit_type)
+    scope = scope_of(teller.wanted.customer_id, account.customer, holder, account.credit_type)
     debtor = f"{scope.contract_id}:{scope.seat_id or ''}:{scope.seat_group_key}"
 
     def pay(payer: Credit | Shared, paid: Amount) -> None:
@@ -716,30 +762,18 @@ def charges(book: Book, customer_id: str, until: Instant) -> list[Charge]:
 def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant]) -> list[Window]:
     """The balance of a scope at each of some instants, and what was burned and went over between them."""
     windows: list[Window] = []
-    _, who = _look(book, customer_id)
-    if who is None:
+    if _look(book, customer_id)[1] is None:
         return windows
-    lines = [entry for entry in entries(book, customer_id, max(times, default=ORIGIN)) if entry.scope == scope]
+    lines = entries(book, customer_id, max(times, default=ORIGIN), scope=scope)
     before = ORIGIN
     for at in times:
-        found = [
-            one
-            for one in balances(
-                book,
-                customer_id,
-                at,
-                contract_id=scope.contract_id,
-                seat_id=scope.seat_id,
-                credit_type=scope.credit_type,
-            )
-            if one.scope == scope
-        ]
+        held = balance(book, scope, at)
         within = [entry for entry in lines if before <= entry.time < at]
         windows.append(
             Window(
                 time=at,
-                balance=found[0].balance if found else 0,
-                granted=found[0].granted if found else 0,
+                balance=held.balance,
+                granted=held.granted,
                 burned=-sum(entry.amount for entry in within if entry.type == "burned"),
                 overage=sum(entry.beside for entry in within if entry.type == "overage"),
             )

@@ -430,12 +430,14 @@ class Ledger(Agreements):
         customer_id: str,
         until: Instant,
         *,
+        scope: Scope | None = None,
         since: Instant = ORIGIN,
         behind: Entry | None = None,
         limit: int | None = None,
     ) -> list[Entry]:
-        """The lines of an account up to an instant, from `since` on; at most `limit` of them, `behind` one of a page before."""
-        return history.entries(self.book, customer_id, until, since=since, behind=behind, limit=limit)
+        """The lines of an account, or of one scope, up to an instant, from `since` on; at most `limit` of them, `behind` one of
+        a page before."""
+        return history.entries(self.book, customer_id, until, scope=scope, since=since, behind=behind, limit=limit)
 
     def counts(self, customer_id: str, contract_id: str, at: Instant) -> list[Counts]:
         return history.counts(self.book, customer_id, contract_id, at)
