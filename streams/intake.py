@@ -20,8 +20,9 @@ from wire.topics import INPUTS
 
 #: Records in a chunk, and about as many wait behind it for each input.
 MOST_RECORDS = 30_000
-#: Bytes of one input that may wait; what was fetched when it is reached comes on top.
+#: Bytes of one input that may wait, and of all of them together; what was fetched when it is reached comes on top.
 MOST_BYTES = 16 << 20
+ALL_BYTES = 256 << 20
 
 #: An input of a partition.
 Source = tuple[str, int]
@@ -104,11 +105,12 @@ class Intake:
 
     def wanted(self) -> set[Source]:
         """Whose records there is room for."""
+        most_bytes = min(MOST_BYTES, ALL_BYTES // (len(INPUTS) * len(self._partitions) or 1))
         return {
             (kind, partition)
             for partition, inputs in self._partitions.items()
             for kind, source in inputs.items()
-            if len(source.records) < self.most_records and source.bytes < MOST_BYTES
+            if len(source.records) < self.most_records and source.bytes < most_bytes
         }
 
     async def room(self, patience_s: float) -> None:

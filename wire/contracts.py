@@ -36,6 +36,8 @@ from wire.seats import SEATS_MOST, seat_names
 
 MONTH: Final = Every(1, "month")
 DURATION_MOST: Final = 1_000
+#: Subscriptions, recurring credits and grants that a contract may bring along, each.
+BROUGHT_MOST: Final = 1_000
 
 OVERAGES: Final = ("charge", "carry")
 MODES: Final[tuple[Mode, ...]] = ("quantity", "seats")
@@ -58,7 +60,7 @@ def _contract_created(fields: Fields, common: Common) -> ContractCreated:
     contract_id = fields.text("contract_id")
     starting_at = fields.maybe_instant("starting_at")
     start = common["time"] if starting_at is None else starting_at
-    subscriptions = tuple(_subscription(held, start) for held in fields.objects("subscriptions"))
+    subscriptions = tuple(_subscription(held, start) for held in _brought(fields, "subscriptions"))
     seats = sum(len(subscription.seat_ids) for subscription in subscriptions)
     if seats > SEATS_MOST:
         said = f"hold {seats:,} seat ids; bring at most {SEATS_MOST:,} along and add the others by seat changes"
@@ -71,9 +73,17 @@ def _contract_created(fields: Fields, common: Common) -> ContractCreated:
         name=fields.maybe_label("name"),
         overage=fields.maybe_choice("overage", OVERAGES) or "charge",
         subscriptions=subscriptions,
-        recurring_credits=tuple(_recurring_credit(held, start) for held in fields.objects("recurring_credits")),
-        grants=tuple(_grant(held, start, contract_id) for held in fields.objects("grants")),
+        recurring_credits=tuple(_recurring_credit(held, start) for held in _brought(fields, "recurring_credits")),
+        grants=tuple(_grant(held, start, contract_id) for held in _brought(fields, "grants")),
     )
+
+
+def _brought(fields: Fields, name: str) -> list[Fields]:
+    items = len(fields.items(name))
+    if items > BROUGHT_MOST:
+        # A contract is read whole wherever one of its seats burns.
+        raise fields.refuse("too_large", name, f"holds {items:,}; bring at most {BROUGHT_MOST:,} along")
+    return fields.objects(name)
 
 
 def _contract_updated(fields: Fields, common: Common) -> ContractUpdated:

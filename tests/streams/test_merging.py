@@ -168,6 +168,25 @@ async def test_an_input_with_enough_waiting_is_not_fetched_until_there_is_room()
     assert ("credit-burn", 0) in intake.wanted()
 
 
+async def test_a_few_giants_are_enough_wherever_their_bytes_are_and_the_fewer_the_more_partitions_there_are() -> None:
+    megabyte = b"0" * (1 << 20)
+    giants = [
+        Record("credit-burn", 0, 0, 0, b"k", megabyte * 8, ()),
+        Record("credit-burn", 0, 1, 0, megabyte * 4, None, ()),
+        Record("credit-burn", 0, 2, 0, b"k", None, [("h", megabyte * 4), ("bare", None)]),
+    ]
+    intake = opened()
+    for number, giant in enumerate(giants):
+        assert ("credit-burn", 0) in intake.wanted()
+        intake.add(fetch(giant, positions={"credit-burn": number + 1}, ends={"credit-burn": 3}))
+    assert ("credit-burn", 0) not in intake.wanted()
+
+    many = Intake()
+    many.open({partition: dict.fromkeys(INPUTS, 0) for partition in range(64)})
+    many.add(fetch(giants[1], positions={"credit-burn": 2}, ends={"credit-burn": 2}))
+    assert ("credit-burn", 0) not in many.wanted()
+
+
 async def test_what_was_cut_before_a_new_start_is_void() -> None:
     intake = opened()
     intake.add(fetch(record("credit-burn", 0, 10), positions={"credit-burn": 1}, ends={"credit-burn": 1}))

@@ -310,6 +310,18 @@ def test_a_message_above_one_megabyte_is_too_large() -> None:
         assert (isinstance(found, Unreadable) and found.refusal.code) == (headers != [("h", None)] and "too_large")
 
 
+@pytest.mark.parametrize("name", ["subscriptions", "recurring_credits", "grants"])
+def test_a_contract_that_brings_thousands_along_is_too_large(name: str) -> None:
+    contract = {
+        "type": "contract.created", "id": "k", "customer_id": "acme", "contract_id": "c", "time": "2026-03-01T00:00:00Z",
+        name: [{}] * 1_001,
+    }  # fmt: skip
+    found = read("contract-change", None, msgspec.json.encode(contract))
+
+    assert isinstance(found, Unreadable)
+    assert (found.refusal.code, found.refusal.field) == ("too_large", name)
+
+
 def test_of_a_field_that_comes_twice_the_last_counts() -> None:
     for last in ('"2"', '"\\u0032"'):
         message = f'{{"id":"a","customer_id":"b","time":"2026-03-16T00:00:00Z","amount":"1","amount":{last}}}'
