@@ -115,6 +115,11 @@ def test_a_charge_a_microsecond_away_is_the_next_one_and_after_the_last_there_is
     assert asked == [day("01-21")] * 2
     assert next_due_after(account.book, CUSTOMER, account.contract, row, day("01-21")) is None
 
+    free = counted(1, included_seats=1)
+    free.folded(quantity(day("02-01") + 1, 2))
+    found = next_due_after(free.book, CUSTOMER, free.contract, free.contract.subscriptions[0], day("01-21"))
+    assert found == day("02-01")
+
 
 def test_the_first_period_is_cut_where_its_grid_begins_before_it() -> None:
     anchor = Recurrence(every=Every(1, "month"), anchor=day("01-01"))
@@ -190,6 +195,8 @@ def test_a_new_grid_that_begins_nothing_where_the_old_one_would_have_waits_for_i
     row.updates.append(SubscriptionUpdate(day("02-01"), BORN, "u", SubscriptionChanges(billing_period=weekly)))
 
     assert next_period_start(account.contract, row, day("01-15")) == day("02-06")
+    row.updates[0] = SubscriptionUpdate(day("02-01") + 1, BORN, "u", SubscriptionChanges(billing_period=weekly))
+    assert period_start(account.contract, row, day("02-03")) == day("02-01")
 
 
 def test_what_was_there_until_just_before_a_period_is_not_paid_in_it() -> None:

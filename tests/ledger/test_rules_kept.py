@@ -373,3 +373,88 @@ def test_a_burn_before_every_contract_becomes_overage_of_the_first(play: Play) -
     """)
 
     assert [story.overage(on=name) for name in ("next", "last")] == ["3", "0"]
+
+
+# --- the whole account, line by line ---------------------------------------------------------------------------------
+
+
+def test_all_that_happens_to_grants_is_in_the_account(play: Play) -> None:
+    story = play("""
+        contract c from 03-01
+        subscription team seats ana
+        grant once 10 to seat ana until 03-20
+        grant set 10 to seat ana every P1W until 04-01
+        grant kept 10 to seat ana rollover min 2 max 6
+        burn 4 by ana at 03-02
+        reset at 03-10
+        adjust kept by 3 seat ana at 03-11
+        adjust kept by -50 seat ana at 03-12
+        adjust once by 5 seat ana at 03-21
+        void kept at 03-16
+        burn 25 by ana at 03-17
+        tick 04-02
+    """)
+
+    assert story.entries("ana") == [
+        "granted 10 kept", "granted 10 once", "granted 10 set",
+        "burned -4 once",
+        "forfeited -4 kept", "forfeited -6 once", "forfeited -10 set",
+        "adjusted 3 kept",
+        "adjusted -9 kept", "lapsed -41 kept",
+        "lifted 10 set",
+        "burned -10 set", "overage 15",
+        "lapsed 5 once",
+        "lifted 10 set",
+        "expired -10 set",
+    ]  # fmt: skip
+
+
+def test_all_that_happens_to_debts_is_in_the_account(play: Play) -> None:
+    story = play("""
+        contract c carry from 03-01
+        subscription team seats ana bo
+        recurring weekly 10 per seat of team every P1W
+        burn 14 by ana at 03-02
+        move ana to cy carrying at 03-05
+        burn 1 by cy at 03-06
+        reset preserving overage at 03-07
+        grant ours 3 at 03-09
+        burn 4 at 03-10
+        burn 18 by cy at 03-11
+        reset at 03-12
+        tick 03-13
+    """)
+
+    assert story.entries() == [
+        "granted 10 weekly of ana", "granted 10 weekly of bo",
+        "burned -10 weekly of ana", "overage 4 of ana",
+        "moved_out -4 of ana", "moved_in 4 of cy",
+        "overage 1 of cy",
+        "expired -10 weekly of bo", "granted 10 weekly of bo", "granted 10 weekly of cy", "debt_paid -5 weekly of cy",
+        "granted 3 ours",
+        "burned -3 ours", "overage 1",
+        "burned -5 weekly of cy", "overage 13 of cy",
+        "debt_forgiven -1", "debt_forgiven -13 of cy",
+    ]  # fmt: skip
+
+
+def test_all_that_happens_with_seats_is_in_the_account(play: Play) -> None:
+    story = play("""
+        contract c from 03-01 until 03-20
+        subscription team seats ana bo revoking
+        recurring monthly 31 per seat of team every P1M
+        recurring units 31 per unit of team every P1M
+        remove ana at 03-11
+        add ana and add cy and add di at 03-16
+        adjust monthly by 1 seat bo at 03-17
+        adjust units by -100 at 03-18
+        burn 1 by bo at 03-25
+        tick 03-26
+    """)
+
+    assert story.entries("pool") == ["granted 62 units", "granted 32 units", "adjusted -94 units", "lapsed -6 units"]
+    assert story.entries("ana") == [
+        "granted 31 monthly", "voided -31 monthly", "restored 31 monthly", "expired -31 monthly",
+    ]  # fmt: skip
+    assert story.entries("bo") == ["granted 31 monthly", "adjusted 1 monthly", "expired -32 monthly", "overage 1"]
+    assert story.entries("cy") == story.entries("di") == ["granted 16 monthly", "expired -16 monthly"]
