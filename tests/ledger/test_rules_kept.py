@@ -458,3 +458,34 @@ def test_all_that_happens_with_seats_is_in_the_account(play: Play) -> None:
     ]  # fmt: skip
     assert story.entries("bo") == ["granted 31 monthly", "adjusted 1 monthly", "expired -32 monthly", "overage 1"]
     assert story.entries("cy") == story.entries("di") == ["granted 16 monthly", "expired -16 monthly"]
+
+
+@pytest.mark.parametrize(
+    ("at", "total", "extra", "paid", "pending"),
+    [
+        ("03-04", 0, 0, 0, 0),
+        ("03-05", 5, 3, 5, 0),
+        ("03-10", 3, 1, 5, 2),
+        ("03-12", 8, 6, 8, 0),
+        ("03-15", 6, 4, 8, 2),
+        ("03-16", 0, 0, 8, 8),
+        ("04-04", 0, 0, 8, 8),
+        ("04-05", 0, 0, 0, 0),
+    ],
+)
+def test_what_was_paid_for_stays_paid_until_its_period_is_over_also_past_the_end(
+    play: Play, at: str, total: int, extra: int, paid: int, pending: int
+) -> None:
+    story = play("""
+        contract c from 03-01
+        subscription team quantity 5 included 2 from 03-05 until 03-16 billed P1M
+        quantity 3 at 03-10
+        quantity 8 at 03-12
+        quantity 6 at 03-13
+        subscription never quantity 5 from 03-05 until 03-05
+    """)
+
+    counts = story.counts(at=at)
+    assert (counts.total, counts.extra, counts.paid, counts.pending_removals) == (total, extra, paid, pending)
+    never = story.counts("never", at)
+    assert (never.total, never.paid) == (0, 0)
