@@ -1,9 +1,10 @@
 """How fast the ledger is: what the table of the first issue asks for, measured in one run.
 
-    python -m bench.ledger [--quick] [--past 1000000]
+    python -m bench.ledger [--quick] [--past 1000000] [--compiled]
 
 Rows are bytes in dicts. Each batch sees them through a fresh overlay, as it does in the stream, and what it wrote is
 put into the dicts at its end, so that every row leaves and comes back as bytes. What is compared is measured in turns.
+The ledger is measured as it is imported, pure in a checkout; with `--compiled` both ways, one beside the other.
 Seconds are CPU seconds of this process: nothing here waits, and a busy neighbour does not count.
 """
 
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import process_time
 from types import FrameType
 from typing import NamedTuple
@@ -23,6 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from bench.compiled import build, in_turns
 from bench.customers import (
     CONTRACT,
     OPENED,
@@ -37,6 +40,7 @@ from bench.customers import (
     past_grants,
     seat_id,
 )
+from ledger import ledger as rules
 from ledger.amounts import UNIT
 from ledger.facts import CREDITS, AnyFact
 from ledger.instants import DAY, HOUR, MINUTE, SECOND, Instant
@@ -80,17 +84,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a look, in a minute or two")
     parser.add_argument("--past", type=int, help="how many past burns to compare with none (10 M need 12 GB)")
+    parser.add_argument("--compiled", action="store_true", help="the first row compiled too; builds the wheel first")
     args = parser.parse_args()
     size = QUICK if args.quick else WHOLE
     if args.past is not None:
         size = size._replace(past=args.past)
-    table = Table("what", "measured", "asked", "", title="The ledger, one core")
+    form = "pure Python" if rules.__file__.endswith(".py") else "compiled"
+    table = Table("what", "measured", "asked", "", title=f"The ledger, one core, {form}")
     console = Console()
     if not console.is_terminal:
         console.width = 100
     failed = False
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        parts = (stream, one_burn, late, questions)
+        parts = [*([compiled] if args.compiled else []), stream, one_burn, late, questions]
         for part in progress.track(parts, description="measuring"):
             gc.collect()
             for line in part(size):
@@ -202,6 +208,19 @@ def stream(size: Size) -> Iterator[Line]:
     yield Line("up to 60 s late, half of the pools dry", f"{ratios[60, True]:.2f}", ">= 0.70", ratios[60, True] >= 0.7)
     yield Line("  in order, half of the pools dry", f"{ratios[0, True]:.2f}")
     yield Line("  up to 60 s late, no pool dry", f"{ratios[60, False]:.2f}")
+
+
+def compiled(size: Size) -> Iterator[Line]:
+    """The first row in both forms, each in a process of its own, a batch in turns."""
+    with TemporaryDirectory() as name:
+        build(Path(name))
+        pure, fast = in_turns(Path(name), size.batches, jitter=0)
+        late = _ratio(*in_turns(Path(name), size.batches, jitter=60))
+    rate, ratio = BATCH / median(fast), _ratio(pure, fast)
+    yield Line("burns in time order, compiled", f"{rate:,.0f}/s", ">= 100,000/s", rate >= 100_000)
+    yield Line("  the same in pure Python, in turns with it", f"{BATCH / median(pure):,.0f}/s")
+    yield Line("  times as fast", f"{ratio:.2f}", ">= 2.00", ratio >= 2)
+    yield Line("  up to 60 s late, times as fast", f"{late:.2f}")
 
 
 def _ratio(of: list[float], to: list[float]) -> float:
