@@ -7,8 +7,8 @@ import pytest
 from tests.ledger import language
 
 HERE = Path(__file__).parent
-#: Drawn by chance, about the naive model, or about what a question costs where there is much.
-NO_PENCIL = ("test_laws", "test_model", "test_questions")
+#: Drawn by chance, or about the naive model.
+NO_PENCIL = ("test_laws", "test_model")
 
 
 @pytest.fixture(params=["engine", "reopened", "model"])
@@ -28,5 +28,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         player = item.callspec.params.get("play", "engine") if hasattr(item, "callspec") else "engine"
         drawn = hasattr(item.obj, "hypothesis") or item.get_closest_marker("drawn")
-        if player == "engine" and not drawn:
+        if player == "engine" and not drawn and not item.get_closest_marker("heavy"):
             item.add_marker("pencil")

@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from ledger.answers import Entry
 from ledger.instants import Instant, instant
 from ledger.ledger import Ledger
@@ -66,6 +68,7 @@ def test_a_page_goes_on_where_the_line_before_it_is_gone() -> None:
     ]
 
 
+@pytest.mark.heavy
 def test_a_page_costs_what_it_tells() -> None:
     """However much was burned before, by however many, and however much comes after."""
     costs = []

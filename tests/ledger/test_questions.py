@@ -39,6 +39,7 @@ def scope(seat_id: str | None) -> Scope:
     return Scope(customer_id=CUSTOMER, contract_id="c", seat_id=seat_id)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("seat_id", ["seat-3", "seat-4"])
 @pytest.mark.parametrize("at", [NOW, instant("2026-01-20T00:00:00Z")])
 def test_what_one_seat_has_costs_the_same_however_many_there_are(seat_id: str, at: Instant) -> None:
@@ -54,6 +55,7 @@ def test_what_one_seat_has_costs_the_same_however_many_there_are(seat_id: str, a
     assert few == many < 20 and large < small + 100, costs
 
 
+@pytest.mark.heavy
 def test_one_scope_is_asked_for_directly() -> None:
     ledger, rows = crowded(1_000)
     [asked] = ledger.balances(CUSTOMER, NOW, contract_id="c", seat_id="seat-3", credit_type="credits")
@@ -66,6 +68,7 @@ def test_one_scope_is_asked_for_directly() -> None:
     assert rows.count < 60, rows.count
 
 
+@pytest.mark.heavy
 def test_what_is_due_next_costs_the_same_however_many_seats_there_are() -> None:
     """Also where seats have grants of their own: only the first of those that end is looked at."""
     costs = []
@@ -79,6 +82,7 @@ def test_what_is_due_next_costs_the_same_however_many_seats_there_are() -> None:
     assert costs[0] == costs[1] < 60, costs
 
 
+@pytest.mark.heavy
 def test_who_is_due_is_told_without_looking_at_everyone() -> None:
     ledger, rows = crowded(
         1_000, "grant gift 5 to seat seat-7 until 05-05 \n grant own 5 to seat seat-8 every P1W from 03-16"

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from ledger.amounts import UNIT
 from ledger.facts import (
     AddSeats,
@@ -502,6 +504,7 @@ def test_an_edit_does_not_try_again_what_waits_for_something_else() -> None:
     assert cost(50) == cost(5)
 
 
+@pytest.mark.heavy
 def test_rows_are_written_in_one_order_whatever_the_hash_seed() -> None:
     program = """
 import hashlib, random
