@@ -194,6 +194,7 @@ class CustomerRow(Row):
     next_number: int = 1
     waiting: int = 0
     folded_until: Instant = ORIGIN  # the newest burn
+    ahead_until: Instant = ORIGIN  # until when anything is remembered that arrived too far ahead of its time
 
     def number_one(self) -> int:
         """The next number within the customer."""

@@ -7,7 +7,7 @@ from zlib import crc32
 import msgspec
 
 from ledger.amounts import Amount
-from ledger.contracts import CustomerRow
+from ledger.contracts import CUSTOMER, CustomerRow, customer_key
 from ledger.facts import (
     AnyFact,
     BurnVoided,
@@ -80,14 +80,20 @@ class Identities(Partition):
             value = self._get("trail", key)
             if value is not None and arrived_at <= (known := KNOWN.read(value)).until:
                 return key, known
-        return self._identity_key(who, fact, self._latest(fact, arrived_at) // self.lateness), None
-
-    def _latest(self, fact: AnyFact, arrived_at: Instant) -> Instant:
-        """What an identity is remembered from on: the later of `time` and arrival, as far as a `time` may run ahead."""
-        return min(max(fact.time, arrived_at), arrived_at + self.ahead)
+        if arrived_at <= who.ahead_until:
+            key = self._identity_key(who, fact, None)
+            value = self._get("state", key)
+            if value is not None and arrived_at <= (known := KNOWN_FOR_EVER.read(value)).until:
+                return key, known
+        if fact.time > arrived_at + self.ahead:
+            # So far ahead that no generation that is looked at holds it.
+            who.ahead_until = max(who.ahead_until, self._until(fact, arrived_at))
+            self.book.save(CUSTOMER, customer_key(fact.customer_id), who)
+            return self._identity_key(who, fact, None), None
+        return self._identity_key(who, fact, max(fact.time, arrived_at) // self.lateness), None
 
     def _until(self, fact: AnyFact, arrived_at: Instant) -> Instant:
-        return self._latest(fact, arrived_at) + self.lateness
+        return max(fact.time, arrived_at) + self.lateness
 
     def _remember(self, key: bytes, row: KnownRow) -> None:
         # At once, not with the batch: an identity is asked for once, so that nothing is gained by holding it decoded.

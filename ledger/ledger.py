@@ -90,6 +90,8 @@ class Ledger(Agreements):
         time = fact.time
         if who.waiting or time < arrived_at - self.lateness or time > arrived_at + self.ahead:
             return None
+        if arrived_at <= who.ahead_until:
+            return None
         contracts = who.contracts
         if fact.contract_id is None:
             if len(contracts) != 1 or not contracts[0].starting_at <= time < contracts[0].ending_before:

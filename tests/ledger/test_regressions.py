@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from ledger.amounts import UNIT
@@ -350,14 +351,18 @@ def test_a_void_that_waited_finds_its_burn_at_the_edge_of_what_is_remembered(pla
         assert [fact.id for fact, _ in ledger.settled()] == ["v"]
 
 
-def test_a_burn_refused_for_its_future_is_remembered_as_if_it_were_as_far_ahead_as_may_be(play: Play) -> None:
+def test_a_burn_refused_for_its_future_is_remembered_until_its_time_is_too_late(play: Play) -> None:
     ledger = play("", lateness=20 * DAY).ledger
     at = instant("2026-02-01T00:00:00Z")
     burn = CreditBurn(id="b", customer_id="acme", time=at + 9 * DAY, contract_id="c", amount=UNIT)
 
     assert isinstance(ledger.fold(burn, at), Refused)
-    assert isinstance(ledger.fold(burn, at + 21 * DAY), Repeated)
-    assert isinstance(ledger.fold(burn, at + 21 * DAY + 1), Folded)
+    for days in range(30):
+        other = msgspec.structs.replace(burn, id=f"other-{days}", time=at + days * DAY)
+        assert isinstance(ledger.fold(other, at + days * DAY), Folded)
+        assert isinstance(ledger.fold(burn, at + days * DAY), Repeated)
+    late = ledger.fold(burn, at + 29 * DAY + 1)
+    assert isinstance(late, Refused) and late.refusal.code == "too_late"
 
 
 def test_the_id_of_a_forgotten_burn_that_was_refused_since_names_no_burn(play: Play) -> None:

@@ -154,8 +154,7 @@ class Model:
         """Identities of burns live as long as a repeat would not be too late; the others for ever (L4, D25, M18)."""
         if topic(first.fact) != "credit-burn" or isinstance(first.outcome, Waiting):
             return False
-        latest = min(max(first.fact.time, first.arrived_at), first.arrived_at + self._ahead)
-        return arrived_at > latest + self._lateness
+        return arrived_at > max(first.fact.time, first.arrived_at) + self._lateness
 
     # --- questions ----------------------------------------------------------------------------------------------
 
