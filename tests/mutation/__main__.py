@@ -15,10 +15,9 @@ from collections.abc import Callable
 from functools import partial
 
 from tests.mutation import page
-from tests.mutation.found import GREEN, KEPT, NOT_BY_HAND, Found, fingerprint
+from tests.mutation.found import KEPT, SUITES, Found, fingerprint, green
 from tests.mutation.meeting import (
-    BY_HAND,
-    SUITES,
+    GREEN,
     Recorded,
     Say,
     Test,
@@ -50,19 +49,17 @@ def main() -> int:
 
     def meet_planted(tests: list[Test], say: Say) -> None:
         get_ready()
-        # All by hand before any by chance: the first are quick, and tell the most.
-        for suites, before, after in ((BY_HAND, None, NOT_BY_HAND), (SUITES, NOT_BY_HAND, GREEN)):
+        # One suite after the other: the first is quick, and tells the most.
+        for suite in SUITES:
             for number, mutant in enumerate(pending):
-                if found.verdicts.get(mutant.name) != before:
+                if found.next_suite(mutant) != suite:
                     continue
                 if time.monotonic() > until:
                     return
-                chosen = [each for each in in_order(mutant, tests, recorded, found.kills) if each.suite in suites]
-                if before is not None:
-                    chosen = [each for each in chosen if each.suite not in BY_HAND]
+                chosen = [each for each in in_order(mutant, tests, recorded, found.kills) if each.suite == suite]
                 verdict = said_last(partial(_meet_planted, mutant, chosen, recorded))
                 if verdict != MUST_BE_IMPORTED:
-                    verdict = after if verdict == GREEN else verdict
+                    verdict = green(suite) if verdict == GREEN else verdict
                     found.note(mutant, verdict, kept=False)
                     say(f"{number} {verdict}")
 
@@ -82,8 +79,9 @@ def main() -> int:
     for mutant in pending:
         if time.monotonic() > until:
             break
-        if found.is_pending(mutant):
-            found.note(mutant, said_last(partial(meet_imported, mutant)))
+        if found.next_suite(mutant) == SUITES[0]:
+            verdict = said_last(partial(meet_imported, mutant))
+            found.note(mutant, green(SUITES[-1]) if verdict == GREEN else verdict)
     print(page.write(found))
     return 0
 

@@ -7,8 +7,13 @@ from collections import Counter
 from tests.mutation.mutants import ROOT, Mutant
 
 KEPT = ROOT / ".mutants"
-#: Nobody turned it red; nobody by hand did, and it has met no others yet.
-GREEN, NOT_BY_HAND = "green", "green so far"
+#: In the order in which mutants meet them.
+SUITES = ("pencil", "duels", "reopened", "properties", "wire")
+
+
+def green(suite: str) -> str:
+    """The verdict of this suite and of those before it on a mutant that nobody turned red."""
+    return f"green {suite}"
 
 
 def fingerprint(*folders: str) -> str:
@@ -27,7 +32,7 @@ class Found:
         KEPT.mkdir(exist_ok=True)
         self.mutants = mutants
         self.explained = explained
-        #: `pencil test_corners::...`, or one of the two above.
+        #: `pencil test_corners::...` of a red one, `green pencil` of one that met this suite and no further one.
         self.verdicts: dict[str, str] = {}
         #: How often a test turned mutants red: of all, of a file, and of a function.
         self.kills: Counter[tuple[str, str]] = Counter()
@@ -37,16 +42,20 @@ class Found:
         lines = self._file.read_text().splitlines() if self._file.exists() else []
         for name, text, tests, verdict in map(json.loads, lines):
             mutant = by_key.get((name, text))
-            if mutant is not None and (
-                verdict not in (GREEN, NOT_BY_HAND) or tests == self._tests or name in explained
-            ):
+            if mutant is not None and (not _is_green(verdict) or tests == self._tests or name in explained):
                 self._know(mutant, verdict)
 
-    def is_pending(self, mutant: Mutant) -> bool:
-        return self.verdicts.get(mutant.name) in (None, NOT_BY_HAND)
+    def next_suite(self, mutant: Mutant) -> str | None:
+        """The suite that a mutant is to meet next; None if it is red, or has met all."""
+        verdict = self.verdicts.get(mutant.name)
+        if verdict is None:
+            return SUITES[0]
+        if not _is_green(verdict):
+            return None
+        return next(iter(SUITES[SUITES.index(verdict.split()[1]) + 1 :]), None)
 
     def pending(self) -> list[Mutant]:
-        return [each for each in self.mutants if self.is_pending(each)]
+        return [each for each in self.mutants if self.next_suite(each) is not None]
 
     def note(self, mutant: Mutant, verdict: str, *, kept: bool = True) -> None:
         self._know(mutant, verdict)
@@ -56,7 +65,11 @@ class Found:
 
     def _know(self, mutant: Mutant, verdict: str) -> None:
         self.verdicts[mutant.name] = verdict
-        if verdict not in (GREEN, NOT_BY_HAND):
+        if not _is_green(verdict):
             test = verdict.split(" ", 1)[1]
             for where in ("", mutant.file, f"{mutant.file} {mutant.function}"):
                 self.kills[where, test] += 1
+
+
+def _is_green(verdict: str) -> bool:
+    return verdict.startswith("green ")

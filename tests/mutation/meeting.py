@@ -1,8 +1,8 @@
 """The tests that a mutant meets, collected by pytest once; what each of them runs; and the meeting itself.
 
-A test is of one of these suites, and mutants meet them in this order: `pencil` (what `make pencil` runs), `reopened` (the same
-stories, on an engine that is opened anew for each line), `duels` (fixed histories, against what the naive model said of them),
-`properties` (the property tests, for a moment each) and `wire` (the tests of what is read and written).
+A test is of one of these suites, and mutants meet them in this order: `pencil` (what `make pencil` runs), `duels` (fixed
+histories, against what the naive model said of them), `reopened` (the pencil stories, on an engine that is opened anew for each
+line), `properties` (the property tests, for a moment each) and `wire` (the tests of what is read and written).
 """
 
 import gc
@@ -22,11 +22,10 @@ from typing import Any, TypeAlias
 import hypothesis
 import pytest
 
-from tests.mutation.found import GREEN
+from tests.mutation.found import SUITES
 from tests.mutation.mutants import ROOT, Mutant
 
-SUITES = ("pencil", "reopened", "duels", "properties", "wire")
-BY_HAND, BY_CHANCE = SUITES[:1], SUITES[3:]
+BY_CHANCE = SUITES[3:]
 FOLDERS = (str(ROOT / "tests/ledger"), str(ROOT / "tests/wire"))
 DUELS = 60
 #: So many of them a mutant meets: the deadliest of those that run its line.
@@ -36,6 +35,9 @@ PATIENCE, PATIENCE_S = 3, 2.0
 MEMORY = 3 << 30
 #: So long a test of the last two suites looks for something.
 MOMENT_S = 0.5
+
+#: What `meet` says last of a mutant that no test turned red.
+GREEN = "green"
 
 Say: TypeAlias = Callable[[str], None]
 
