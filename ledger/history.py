@@ -70,9 +70,12 @@ def balances(
     seen: set[Holder] = set()
     for each in who.credit_types or [CREDITS]:
         account = account_at(scratch, who, each, at)
+        shared = None  # what the pools have, once one of them is asked for
         for holder in holders_of(account, at, contract_id, seat_id):
             if credit_type in (None, each):
-                balance = balance_of(account, customer_id, holder, at)
+                if shared is None and holder.seat_id is None:
+                    shared = group_standing(account, at)
+                balance = balance_of(account, customer_id, holder, at, shared)
                 if balance is not None:
                     found.append(balance)
                     seen.add(holder)
@@ -184,10 +187,17 @@ def nothing(scope: Scope) -> Balance:
     return Balance(scope=scope, balance=0, granted=0, overage=0, grants=())
 
 
-def balance_of(account: Account, customer_id: str, holder: Holder, at: Instant) -> Balance | None:
-    """The answer for one scope, or None where there is nothing to say."""
+def balance_of(
+    account: Account,
+    customer_id: str,
+    holder: Holder,
+    at: Instant,
+    shared: tuple[Standing, list[Credit]] | None = None,
+) -> Balance | None:
+    """The answer for one scope, or None where there is nothing to say. `shared`: the `group_standing`, where it is at hand."""
     if holder.seat_id is None:
-        standing, credits = pool_standing(account, holder.contract, at)
+        standing, credits = shared or group_standing(account, at)
+        credits = [credit for credit in credits if credit.contract == holder.contract]
         over = scope_standing(account, holder, at)[0].over if holder.contract else 0
     else:
         standing, credits = scope_standing(account, holder, at)
@@ -306,12 +316,6 @@ def _fewer(earlier: Iterator[T], later: Iterator[T]) -> tuple[list[T], int]:
             if one is None:
                 return found, sign
             found.append(one)
-
-
-def pool_standing(account: Account, contract: int, at: Instant) -> tuple[Standing, list[Credit]]:
-    """What a pool has at an instant. `contract` 0 is the customer's pool."""
-    standing, credits = group_standing(account, at)
-    return standing, [credit for credit in credits if credit.contract == contract]
 
 
 def group_standing(account: Account, at: Instant) -> tuple[Standing, list[Credit]]:
