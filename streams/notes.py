@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
+
 from ledger import history, instants
 from ledger.facts import AnyFact, BurnVoided, CreditBurn
-from ledger.instants import Instant
+from ledger.instants import ORIGIN, Instant
 from ledger.outcome import EverySeat, Folded, Scope
 from ledger.rows import Book, Rows
 
@@ -35,7 +37,7 @@ class Agreed:
     """What was agreed anew with a customer: the scopes and subscriptions that it moved, and those of whom all seats are."""
 
     scopes: dict[Scope, Note] = field(default_factory=dict)
-    every: list[tuple[EverySeat, AnyFact]] = field(default_factory=list)
+    every: dict[EverySeat, Note] = field(default_factory=dict)
     subscriptions: dict[tuple[str, str], SeatsNote] = field(default_factory=dict)
 
 
@@ -53,7 +55,9 @@ class Notes:
         for changed in outcome.changed:
             if isinstance(changed, EverySeat):
                 # Even a burn may name them, where debts are paid otherwise.
-                self.agreed.setdefault(fact.customer_id, Agreed()).every.append((changed, fact))
+                every = self.agreed.setdefault(fact.customer_id, Agreed()).every
+                # Whose seats, whenever: several facts about them are looked at once.
+                earlier(every, msgspec.structs.replace(changed, since=ORIGIN), changed.since, fact)
             elif agreed is None:
                 self._burned(changed.scope, changed.since, fact)
             else:
@@ -78,10 +82,10 @@ class Notes:
         """Every scope that what was agreed moved by now; what it moves later is said when it comes."""
         agreed = self.agreed[customer_id]
         notes = {scope: note for scope, note in agreed.scopes.items() if note.since <= clock}
-        for every, cause in agreed.every:
-            if every.since <= clock:
+        for every, note in agreed.every.items():
+            if note.since <= clock:
                 for scope in history.scopes(Book(rows), customer_id, every):
-                    earlier(notes, scope, every.since, cause)
+                    earlier(notes, scope, note.since, note.cause)
         return notes
 
     def subscription(self, customer_id: str, contract_id: str, subscription_id: str) -> SeatsNote | None:

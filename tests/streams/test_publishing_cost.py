@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.ledger.memory import Counting
@@ -63,3 +64,18 @@ def test_a_passing_instant_costs_what_is_due_then() -> None:
         said = desk.at("2026-03-17T01:00:00Z").fold(desk.record("control", b"{}"))
         costs.append((rows.count, len(said)))
     assert costs[0] == costs[1] and costs[0][1] == 1 and costs[0][0] < 100, costs
+
+
+def test_several_facts_about_all_seats_look_at_each_seat_once() -> None:
+    costs = []
+    for facts in (1, 5):
+        desk, rows = crowded(100)
+        end = {"type": "subscription.ended", "customer_id": "acme", "contract_id": "c", "subscription_id": "team"}
+        records = [
+            desk.record("contract-change", orjson.dumps(end | {"id": f"e{n}", "time": f"2026-03-16T13:0{n}:00Z"}))
+            for n in range(facts)
+        ]
+        rows.forget()
+        desk.fold(*records)
+        costs.append(rows.count)
+    assert costs[1] < costs[0] + 150, costs
