@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,7 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plays until Ctrl-C or for `--seconds`; 1 where it cannot."""
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+
     from streams.broker import BrokerError  # noqa: PLC0415
+    from wire.topics import TopicsUnfit  # noqa: PLC0415
 
     console = Console(highlight=False, soft_wrap=True)
     # Kafka's clients tell of every retry; what matters here is seen on the screen.
@@ -66,13 +69,19 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stage:
         try:
-            server = _server(console, stage)
+            if args.picture is not None and not args.picture.parent.is_dir():
+                raise DemoFailed(f"there is no directory {args.picture.parent} for the picture")
+            server = os.environ.get("SEATSTREAM_BROKER") or _started_broker(console, stage)
             directory = Path(stage.enter_context(tempfile.TemporaryDirectory(prefix="seatstream-demo-")))
-            with _Worker(_variables(server, directory), directory / "worker.log") as worker:
+            variables = _variables(server, directory)
+            settings = environment.read(variables)
+            stage.callback(_tidy, settings)
+            with _Worker(settings, variables, directory / "worker.log") as worker:
                 asyncio.run(_play(args, worker, console))
-        except (BrokerError, DemoFailed, environment.SettingsWrong) as error:
-            Console(stderr=True, highlight=False).print(f"seatstream demo: {error}", markup=False)
-            return 1
+        except (BrokerError, DemoFailed, TopicsUnfit, environment.SettingsWrong) as error:
+            return _failed(str(error))
+        except KafkaError as error:
+            return _failed(f"no Kafka to play on at {server}: {error}")
         except KeyboardInterrupt:
             # Once is enough: what is left is to end the others in order.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -80,10 +89,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _server(console: Console, stage: ExitStack) -> str:
-    named = os.environ.get("SEATSTREAM_BROKER")
-    if named:
-        return named
+def _tidy(settings: Settings) -> None:
+    """A broker that was there before us is left as it was; where it is gone, so are the topics."""
+    if os.environ.get("SEATSTREAM_BROKER"):
+        with suppress(Exception):
+            asyncio.run(_forget(settings))
+
+
+def _failed(why: str) -> int:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"seatstream demo: {why}", markup=False)
+    return 1
+
+
+def _started_broker(console: Console, stage: ExitStack) -> str:
     from streams.broker import Broker  # noqa: PLC0415
 
     console.print(
@@ -99,7 +117,9 @@ def _variables(server: str, directory: Path) -> dict[str, str]:
     """The worker's settings. Topics of its own each time: a broker that is there for longer has other things to do."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    return {
+    # Who we are, and in how many copies topics are kept, is the broker's affair.
+    kept = ("SEATSTREAM_SECURITY_", "SEATSTREAM_SASL_", "SEATSTREAM_SSL_", "SEATSTREAM_REPLICATION")
+    return {name: value for name, value in os.environ.items() if name.startswith(kept)} | {
         "SEATSTREAM_BROKER": server,
         "SEATSTREAM_PREFIX": f"demo-{os.urandom(3).hex()}-",
         "SEATSTREAM_PARTITIONS": str(PARTITIONS),
@@ -112,8 +132,8 @@ def _variables(server: str, directory: Path) -> dict[str, str]:
 class _Worker(AbstractContextManager["_Worker"]):
     """`seatstream worker` in a process of its own."""
 
-    def __init__(self, variables: Mapping[str, str], log: Path) -> None:
-        self.settings = environment.read(variables)
+    def __init__(self, settings: Settings, variables: Mapping[str, str], log: Path) -> None:
+        self.settings = settings
         self._log = log
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SEATSTREAM_")}
         root = str(Path(__file__).parents[1])
@@ -174,6 +194,17 @@ async def _play(args: argparse.Namespace, worker: _Worker, console: Console) -> 
         console.print(seen.summary())
         if args.picture is not None:
             args.picture.write_text(_picture(seen))
+
+
+async def _forget(settings: Settings) -> None:
+    from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415
+
+    admin = AIOKafkaAdminClient(**settings.kafka())
+    await admin.start()
+    try:
+        await admin.delete_topics([topic.name for topic in settings.topics.all()])
+    finally:
+        await admin.close()
 
 
 async def _tell(company: Company, seen: Seen, settings: Settings, topics: "Topics", rate: int) -> None:

@@ -1,5 +1,6 @@
 """The demo as a newcomer sees it, on the real broker."""
 
+import asyncio
 import fcntl
 import os
 import re
@@ -9,6 +10,8 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +30,8 @@ def test_it_plays_for_so_many_seconds_and_ends_by_itself(broker: str) -> None:
     pool = [float(left.replace(",", "")) for left in re.findall(r"boreal-bank +\d+ seats +([0-9.,]+) left", said)]
     assert any(later < earlier for earlier, later in pairwise(pool))
     assert said.endswith("That was it; nothing is left running.\n")
+    # It was not its broker, so it takes its topics away again.
+    assert [name for name in asyncio.run(topics_of(broker)) if name.startswith("demo-")] == []
 
 
 def test_ctrl_c_ends_it_in_order(broker: str) -> None:
@@ -62,6 +67,14 @@ def test_a_demo_that_was_killed_leaves_no_worker_behind(broker: str, tmp_path: P
     assert_gone(worker)
 
 
+def test_where_there_is_no_kafka_that_is_said() -> None:
+    demo = subprocess.run(command(), env=environment("127.0.0.1:1"), capture_output=True, timeout=90, check=False)
+
+    assert demo.returncode == 1
+    assert demo.stderr.startswith(b"seatstream demo: no Kafka to play on at kafka://127.0.0.1:1")
+    assert b"Traceback" not in demo.stderr
+
+
 def test_its_picture_is_of_what_was_seen_and_asks_nobody_for_anything(broker: str, tmp_path: Path) -> None:
     picture = tmp_path / "demo.svg"
     arguments = command("--seconds", "12", "--picture", str(picture))
@@ -71,6 +84,15 @@ def test_its_picture_is_of_what_was_seen_and_asks_nobody_for_anything(broker: st
     drawn = picture.read_text()
     assert "aurora-design" in drawn and "font-face" not in drawn
     assert set(re.findall(r"https?://[^ \"]+", drawn)) <= {"http://www.w3.org/2000/svg", "https://www.textualize.io"}
+
+
+async def topics_of(broker: str) -> list[str]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    try:
+        return list(await admin.list_topics())
+    finally:
+        await admin.close()
 
 
 def started(broker: str, directory: Path) -> subprocess.Popen[str]:
