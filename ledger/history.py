@@ -1,12 +1,11 @@
 """Questions: what was, is and will be, as far as the facts known now say it.
 
 Every question is asked of rows that it leaves as they are. A balance at an instant is the opening of the stretch that holds
-it, less the burns before it, carried on to it; the entries of an account are the same play, told aloud.
+it, less the burns before it, carried on to it.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -14,22 +13,22 @@ from ledger import charges as seat_charges
 from ledger import due, grants, seats
 from ledger.account_rows import Burn
 from ledger.amounts import Amount
-from ledger.answers import Balance, Charge, Counts, Entry, EntryType, GrantBalance, Window
+from ledger.answers import Balance, Charge, Counts, GrantBalance
 from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, customer_key, load_contract
 from ledger.everyone import seats_of
-from ledger.facts import CREDITS, SEAT_ID
-from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of, parts_of
+from ledger.facts import CREDITS
+from ledger.grants import Credit, Holder, holder_key, holder_of
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import Changed, EverySeat, Scope
-from ledger.rows import Book, Scratch, after, number_key, text_of
-from ledger.standing import Emit, Standing
+from ledger.rows import Book, Scratch
+from ledger.standing import Standing
 from ledger.stretches import SCOPE, GroupStretch, Part, ScopeRow, Shared, Stretch, add
 
 T = TypeVar("T")
 
 
-def _look(book: Book, customer_id: str) -> tuple[Book, CustomerRow | None]:
+def look(book: Book, customer_id: str) -> tuple[Book, CustomerRow | None]:
     book.flush()
     scratch = Book(Scratch(book.rows))
     return scratch, scratch.load(CUSTOMER, customer_key(customer_id))
@@ -62,7 +61,7 @@ def balances(
     credit_type: str | None = None,
 ) -> list[Balance]:
     """A row for each pool and seat that ever was given or burned anything up to `at`, and for each seat assigned then."""
-    scratch, who = _look(book, customer_id)
+    scratch, who = look(book, customer_id)
     if who is None:
         return []
     found = []
@@ -144,7 +143,7 @@ def scopes(book: Book, customer_id: str, changed: Changed | EverySeat, behind: S
         if behind is None:
             yield changed.scope
         return
-    scratch, who = _look(book, customer_id)
+    scratch, who = look(book, customer_id)
     brief = None if who is None else who.brief(changed.contract_id)
     if who is None or brief is None:
         return
@@ -158,7 +157,7 @@ def scopes(book: Book, customer_id: str, changed: Changed | EverySeat, behind: S
 
 def balance(book: Book, scope: Scope, at: Instant) -> Balance:
     """What one scope has; one that never was given or burned anything has nothing."""
-    scratch, who = _look(book, scope.customer_id)
+    scratch, who = look(book, scope.customer_id)
     if who is None:
         return nothing(scope)
     return balance_in(account_at(scratch, who, scope.credit_type, at), scope, at)
@@ -364,363 +363,7 @@ def attributions(
         yield burn, account.attribute(stretch, group_stretch, holder, burn, before)
 
 
-# --- entries ---------------------------------------------------------------------------------------------------------
-
-_STEP = {
-    "expired": 1,
-    "voided": 1,
-    "debt_forgiven": 2,
-    "forfeited": 2,
-    "lifted": 2,
-    "moved_out": 4,
-    "moved_in": 5,
-    "granted": 6,
-    "restored": 6,
-    "adjusted": 7,
-    "lapsed": 8,
-    "debt_paid": 9,
-    "burned": 10,
-    "overage": 11,
-}
-
-
-class _Wanted(NamedTuple):
-    """Whose entries are asked for; `whose` None: everybody's."""
-
-    customer_id: str
-    credit_types: list[str]
-    whose: Holder | None
-    limit: int | None
-
-
-class _Teller:
-    """Collects the entries of one account, from `since` on and before `before`. What is played is played to `until`."""
-
-    def __init__(self, account: Account, wanted: _Wanted, since: Instant, before: Instant, until: Instant) -> None:
-        self.account = account
-        self.wanted = wanted
-        self.since = since
-        self.before = before
-        self.until = until
-        self.told: list[Entry] = []
-        self.adjusted: set[str] = set()
-
-    def emit_for(self, holder: Holder | None) -> Emit:
-        """Where the entries of a scope go; None: of whichever pool a shared credit belongs to."""
-
-        def emit(
-            time: Instant,
-            type: EntryType,
-            amount: Amount,
-            beside: Amount,
-            credit: Credit | None,
-            cause_type: str,
-            cause_id: str,
-        ) -> None:
-            of = holder if holder is not None else Holder(credit.contract if credit is not None else 0)
-            self.tell(time, type, amount, beside, of, None if credit is None else credit.name, cause_type, cause_id)
-
-        return emit
-
-    def tell(
-        self,
-        time: Instant,
-        type: EntryType,
-        amount: Amount,
-        beside: Amount,
-        holder: Holder,
-        name: str | None,
-        cause_type: str,
-        cause_id: str,
-    ) -> None:
-        if not self.since <= time < self.before or self.wanted.whose not in (None, holder):
-            return
-        if not amount and not beside:
-            return  # a slice of nothing is no line of the account
-        grant_id, slice = None, None
-        if name is not None:
-            _, _, grant_id, slice, _ = parts_of(name)
-        scope = scope_of(self.wanted.customer_id, self.account.customer, holder, self.account.credit_type)
-        if type in ("adjusted", "lapsed"):
-            self.adjusted.add(cause_id)
-        self.told.append(
-            Entry(
-                time=time,
-                type=type,
-                amount=amount,
-                beside=beside,
-                scope=scope,
-                grant_id=grant_id,
-                slice=slice,
-                cause_type=cause_type,
-                cause_id=cause_id,
-            )
-        )
-
-
-def entries(
-    book: Book,
-    customer_id: str,
-    until: Instant,
-    *,
-    scope: Scope | None = None,
-    since: Instant = ORIGIN,
-    behind: Entry | None = None,
-    limit: int | None = None,
-) -> list[Entry]:
-    """The entries from `since` on and before `until`, and those of `until` itself but its burns, in a total order; each
-    scope's amounts sum to its balance (L14). Of one scope, if it is named. Or at most `limit` of them, the first ones
-    `behind` one that was told before.
-
-    With a limit, a question costs what happened in the time of its answer, whatever came before and comes after it."""
-    scratch, who = _look(book, customer_id)
-    if who is None:
-        return []
-    if behind is not None:
-        since = max(since, behind.time)
-    whose = None
-    if scope is not None:
-        whose = holder_in(who, scope)
-        if whose is None or scope.credit_type not in who.credit_types:
-            return []
-    wanted = _Wanted(customer_id, who.credit_types if scope is None else [scope.credit_type], whose, limit)
-    lines = _lines(scratch, who, wanted, since, until)
-    return list(islice(lines if behind is None else _behind(lines, behind), limit))
-
-
-def _lines(book: Book, who: CustomerRow, wanted: _Wanted, since: Instant, until: Instant) -> Iterator[Entry]:
-    """Window by window, as few as are taken."""
-    running: dict[Scope, Amount] = {}
-    while True:
-        end = until if wanted.limit is None else _window(book, who, wanted, since, until, wanted.limit)
-        told: list[Entry] = []
-        accounts = {each: account_at(book, who, each, end) for each in wanted.credit_types}
-        for account in accounts.values():
-            teller = _Teller(account, wanted, since, end + 1 if end == until else end, end)
-            _tell_account(account, teller)
-            told += teller.told
-        told.sort(key=_entry_order)
-        if since > ORIGIN:
-            # What a scope has at an instant is with everything of it but its burns.
-            at_once: dict[Scope, Amount] = {}
-            for entry in told:
-                if entry.time == since and entry.type not in ("burned", "overage"):
-                    at_once[entry.scope] = at_once.get(entry.scope, 0) + entry.amount
-            for scope in {entry.scope for entry in told} - running.keys():
-                has = balance_in(accounts[scope.credit_type], scope, since).balance
-                running[scope] = has - at_once.get(scope, 0)
-        for entry in told:
-            running[entry.scope] = running.get(entry.scope, 0) + entry.amount
-            yield msgspec.structs.replace(entry, balance_after=running[entry.scope])
-        if end == until:
-            return
-        since = end
-
-
-def _window(book: Book, who: CustomerRow, wanted: _Wanted, since: Instant, until: Instant, limit: int) -> Instant:
-    """An instant before which enough happens for a page, but not much more."""
-    end = until
-    for credit_type in wanted.credit_types:
-        last = next(islice(_burns(Account(book, who, credit_type), wanted.whose, since, end), limit, None), None)
-        if last is not None:
-            end = max(since + 1, last.time)
-    at = since
-    for _ in range(limit):
-        next_at = due.next_due(book, who, at)
-        if next_at is None or next_at >= end:
-            return end
-        at = next_at
-    return at
-
-
-def _burns(account: Account, whose: Holder | None, low: Instant, high: Instant) -> Iterator[Burn]:
-    """The burns of a time, or those of one seat; a pool pays those of all."""
-    if whose is None or whose.seat_id is None:
-        yield from account.burns(low, high)
-        return
-    key = holder_key(account.customer, whose)
-    row = account.book.load(SCOPE, account.scope_key(key))
-    if row is not None:
-        for time, id, amount in account.burns_of(row.number, low, high):
-            yield Burn(time, id, amount, key)
-
-
-def _behind(lines: Iterator[Entry], behind: Entry) -> Iterator[Entry]:
-    """Those after one that was told before; if that one is gone since, none is left out."""
-    place = _entry_order(behind)
-    alike: list[Entry] = []
-    for line in lines:
-        if _entry_order(line) > place:
-            lines = chain([line], lines)
-            break
-        if _entry_order(line) == place:
-            alike.append(line)
-            if line.entry_id == behind.entry_id:
-                alike.clear()
-    return chain(alike, lines)
-
-
-def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, int]:
-    scope = entry.scope
-    return (
-        entry.time,
-        _STEP[entry.type],
-        entry.cause_id if entry.type in ("burned", "overage") else "",
-        scope.credit_type,
-        scope.contract_id or "",
-        scope.seat_id or "",
-        entry.grant_id or "",
-        # Several sets of one grant at one instant were told in their order: resets, then what recurs.
-        "" if entry.type in ("lifted", "forfeited") else entry.cause_id,
-        -1 if entry.slice is None else entry.slice,
-    )
-
-
-def _tell_account(account: Account, teller: _Teller) -> None:
-    since, until, whose = teller.since, teller.until, teller.wanted.whose
-    group_stretch = account.group_before(since) or account.group_at(ORIGIN)
-    while True:
-        following = account.group_after(group_stretch.start)
-        end = until if following is None else min(until, following.start)
-        burns = list(_burns(account, whose, max(group_stretch.start, since), end))
-        for burn, paid in attributions(account, group_stretch, burns):
-            _tell_burn(account, teller, burn, paid)
-        standing = account.group_closing(group_stretch)
-        start = group_stretch.start
-        if group_stretch.until < since <= end:
-            # Its burns are over; what happened since, up to here, was told before.
-            account.play_group(standing, start, since - 1)
-            start = since - 1
-        if following is None or following.start > until:
-            account.play_group(standing, start, until, teller.emit_for(None))
-            break
-        opened = account.play_group(standing, start, following.start, teller.emit_for(None))
-        for key in group_stretch.debtors if following.start >= since else []:
-            _tell_debtor(account, teller, key, opened)
-        group_stretch = following
-    if whose is not None:
-        holders, keys = [whose], _keys_of(account, whose)
-    elif since == ORIGIN and teller.wanted.limit is None:
-        holders, keys = list(holders_of(account, until, None, None)), [b""]
-    else:
-        holders = _stirred(account, since, until)
-        keys = [holder_key(account.customer, holder) for holder in holders]
-    for holder in holders:
-        if holder.contract:
-            _tell_scope(account, teller, holder)
-    _tell_lapses(account, teller, keys)
-
-
-def _keys_of(account: Account, whose: Holder) -> list[bytes]:
-    """Whose grants may be adjusted in vain in a scope: its own, its contract's pool's, and those of which it was named."""
-    who = account.customer
-    key = holder_key(who, whose)
-    if whose.seat_id is None:
-        return [key]
-    return [key, holder_key(who, Holder(whose.contract)), *due.named(account.book, who, key)]
-
-
-def _stirred(account: Account, since: Instant, until: Instant) -> list[Holder]:
-    """Every pool, and each seat to which anything but a burn happens within a time."""
-    book, who = account.book, account.customer
-    at = due.next_due(book, who, since - 1)
-    while at is not None and at <= until:
-        due.touch_due(account, at)
-        at = due.next_due(book, who, at)
-    found = dict.fromkeys(Holder(number) for number in (0, *account.briefs))
-    for whose, _ in account.changes():
-        if isinstance(whose, Holder):
-            found[whose] = None
-        else:
-            contract = load_contract(book, who.number, whose.contract)
-            named = (row for row in contract.subscriptions if row.number == whose.subscription)
-            found.update(dict.fromkeys(seats_of(account, whose.contract, next(named, None))))
-    return list(found)
-
-
-def _tell_lapses(account: Account, teller: _Teller, holders: list[bytes]) -> None:
-    """The adjustments that found no active grant: the whole of each lapses (D17). Of these holders; b"" is all of them."""
-    book, who = account.book, account.customer
-    found = []
-    for of in holders:
-        prefix = b"G" + number_key(who.number) + of
-        for key, row in book.scan(grants.GRANT, prefix, after(prefix)):
-            if row.given.credit_type == account.credit_type:
-                found += [(key, row.given.grant_id, adjustment) for adjustment in row.adjustments]
-        prefix = b"V" + number_key(who.number) + of
-        for key, edits in book.scan(grants.EDITS, prefix, after(prefix)):
-            holder, rest = grants.split_holder(who, key[5:])
-            grant_id = text_of(rest)
-            recurring = load_contract(book, who.number, holder.contract).recurring_credit(grant_id)
-            if recurring is not None and recurring.given.credit_type == account.credit_type:
-                found += [(key, grant_id, adjustment) for adjustment in edits.adjustments]
-    for key, grant_id, adjustment in found:
-        if adjustment.id not in teller.adjusted:
-            holder, _ = grants.split_holder(who, key[5:])
-            if adjustment.seat_id is not None:
-                holder = Holder(holder.contract, adjustment.seat_id, holder.seat_group_key or SEAT_ID)
-            name = grants.name_of(grants.kind_of(holder), holder.contract, grant_id, adjustment.slice, "")
-            teller.tell(adjustment.time, "lapsed", 0, adjustment.amount, holder, name, "contract-change", adjustment.id)
-
-
-def _tell_burn(account: Account, teller: _Teller, burn: Burn, paid: list[tuple[str, Amount]]) -> None:
-    holder = holder_of(account.customer, burn.holder)
-    for name, amount in paid:
-        if not name:
-            teller.tell(burn.time, "overage", 0, amount, holder, None, "credit-burn", burn.id)
-            continue
-        kind, contract, _, _, _ = parts_of(name)
-        whose = holder if kind == SEAT else Holder(contract if kind == CONTRACT else 0)
-        teller.tell(burn.time, "burned", -amount, 0, whose, name, "credit-burn", burn.id)
-
-
-def _tell_debtor(account: Account, teller: _Teller, key: bytes, opened: GroupStretch) -> None:
-    """What a debtor paid where a stretch of the group opened."""
-    holder = holder_of(account.customer, key)
-    row = account.book.load(SCOPE, account.scope_key(key))
-    stretch = None if row is None else account.stretch_at(row, opened.start)
-    if row is None or stretch is None or stretch.start != opened.start:
-        return  # it paid of no shared grant
-    previous = account.stretch_before(row, opened.start)
-    emit = teller.emit_for(holder)
-    # The debtor, so that no two lines of one grant and instant have one id (L18).
-    scope = scope_of(teller.wanted.customer_id, account.customer, holder, account.credit_type)
-    debtor = f"{scope.contract_id}:{scope.seat_id or ''}:{scope.seat_group_key}"
-
-    def pay(payer: Credit | Shared, paid: Amount) -> None:
-        whose = holder
-        if isinstance(payer, Shared):
-            kind, contract, _, _, _ = parts_of(payer.name)
-            whose = Holder(contract if kind == CONTRACT else 0)
-        teller.tell(opened.start, "debt_paid", -paid, -paid, whose, payer.name, "debt", debtor)
-
-    account.open_paying(holder, previous, opened, emit=emit, pay=pay)
-
-
-def _tell_scope(account: Account, teller: _Teller, holder: Holder) -> None:
-    since, until = teller.since, teller.until
-    key = holder_key(account.customer, holder)
-    row = account.book.load(SCOPE, account.scope_key(key))
-    emit = teller.emit_for(holder)
-    stretch = None if row is None else account.stretch_before(row, since)
-    standing = account.closing(holder, stretch)
-    start = standing.at
-    if since > ORIGIN and (stretch is None or stretch.until < since):
-        # Its burns are over; what happened since, up to here, was told before.
-        account.play_scope(holder, standing, start, since - 1)
-        start = since - 1
-    stretch = None if row is None else account.stretch_after(row, since - 1)
-    while stretch is not None and stretch.start <= until:
-        assert row is not None
-        if not account.opened_owing(key, stretch):
-            account.play_scope(holder, standing, start, stretch.start, emit)
-        standing = account.closing(holder, stretch)
-        start = stretch.start
-        stretch = account.stretch_after(row, stretch.start)
-    account.play_scope(holder, standing, start, until, emit)
-
-
-# --- counts, charges, curves -----------------------------------------------------------------------------------------
+# --- counts, charges, what is due ------------------------------------------------------------------------------------
 
 
 def _contract(book: Book, who: CustomerRow | None, contract_id: str) -> ContractRow | None:
@@ -730,7 +373,7 @@ def _contract(book: Book, who: CustomerRow | None, contract_id: str) -> Contract
 
 def counts(book: Book, customer_id: str, contract_id: str, at: Instant) -> list[Counts]:
     """Each subscription of a contract at an instant (L11, L20)."""
-    scratch, who = _look(book, customer_id)
+    scratch, who = look(book, customer_id)
     contract = _contract(scratch, who, contract_id)
     if who is None or contract is None:
         return []
@@ -740,7 +383,7 @@ def counts(book: Book, customer_id: str, contract_id: str, at: Instant) -> list[
 
 def holders(book: Book, customer_id: str, contract_id: str, subscription_id: str, at: Instant) -> list[str]:
     """Who sits in a subscription at an instant, by id."""
-    scratch, who = _look(book, customer_id)
+    scratch, who = look(book, customer_id)
     contract = _contract(scratch, who, contract_id)
     row = None if contract is None else contract.subscription(subscription_id, None, at)
     if who is None or contract is None or row is None:
@@ -753,7 +396,7 @@ def holders(book: Book, customer_id: str, contract_id: str, subscription_id: str
 
 def charges(book: Book, customer_id: str, until: Instant) -> list[Charge]:
     """What is due for seats up to `until` (L20)."""
-    scratch, who = _look(book, customer_id)
+    scratch, who = look(book, customer_id)
     found: list[Charge] = []
     for brief in [] if who is None else who.contracts:
         assert who is not None
@@ -763,34 +406,11 @@ def charges(book: Book, customer_id: str, until: Instant) -> list[Charge]:
     return sorted(found, key=lambda charge: (charge.time, charge.contract_id, charge.subscription_id, charge.kind))
 
 
-def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant]) -> list[Window]:
-    """The balance of a scope at each of some instants, and what was burned and went over between them."""
-    windows: list[Window] = []
-    if _look(book, customer_id)[1] is None:
-        return windows
-    lines = entries(book, customer_id, max(times, default=ORIGIN), scope=scope)
-    before = ORIGIN
-    for at in times:
-        held = balance(book, scope, at)
-        within = [entry for entry in lines if before <= entry.time < at]
-        windows.append(
-            Window(
-                time=at,
-                balance=held.balance,
-                granted=held.granted,
-                burned=-sum(entry.amount for entry in within if entry.type == "burned"),
-                overage=sum(entry.beside for entry in within if entry.type == "overage"),
-            )
-        )
-        before = at
-    return windows
-
-
 def available(
     book: Book, scope: Scope, at: Instant, amount: Amount
 ) -> tuple[bool, list[tuple[str, int | None, Amount]]]:
     """Whether a burn of this scope at an instant would be covered whole, and what would pay, in L5's order."""
-    scratch, who = _look(book, scope.customer_id)
+    scratch, who = look(book, scope.customer_id)
     brief = None if who is None or scope.contract_id is None else who.brief(scope.contract_id)
     if who is None or brief is None or not brief.starting_at <= at < brief.ending_before:
         return False, []
@@ -818,13 +438,13 @@ def available(
 def next_due(book: Book, customer_id: str, after_at: Instant) -> Instant | None:
     """The first instant strictly after `after_at` at which anything of a customer may start, end, recur, be reset or raised,
     seats change, or a billing period start (L17). Costs the same however many seats there are."""
-    scratch, who = _look(book, customer_id)
+    scratch, who = look(book, customer_id)
     return None if who is None else due.next_due(scratch, who, after_at)
 
 
 def whose_due(book: Book, customer_id: str, at: Instant) -> list[Changed | EverySeat]:
     """Whose balances may be others from an instant on by themselves (L17), said as an outcome says what it changed."""
-    scratch, who = _look(book, customer_id)
+    scratch, who = look(book, customer_id)
     found: list[Changed | EverySeat] = []
     for credit_type in [] if who is None else who.credit_types:
         assert who is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ledger import history, seats
+from ledger import entries, history, seats
 from ledger.account_rows import Burn
 from ledger.agreements import Agreements
 from ledger.amounts import Amount
@@ -439,7 +439,7 @@ class Ledger(Agreements):
     ) -> list[Entry]:
         """The lines of an account, or of one scope, up to an instant, from `since` on; at most `limit` of them, `behind` one of
         a page before."""
-        return history.entries(self.book, customer_id, until, scope=scope, since=since, behind=behind, limit=limit)
+        return entries.entries(self.book, customer_id, until, scope=scope, since=since, behind=behind, limit=limit)
 
     def counts(self, customer_id: str, contract_id: str, at: Instant) -> list[Counts]:
         return history.counts(self.book, customer_id, contract_id, at)
@@ -463,7 +463,7 @@ class Ledger(Agreements):
         ]
 
     def curve(self, customer_id: str, scope: Scope, times: list[Instant]) -> list[Window]:
-        return history.curve(self.book, customer_id, scope, times)
+        return entries.curve(self.book, customer_id, scope, times)
 
     def available(self, scope: Scope, at: Instant, amount: Amount) -> tuple[bool, list[tuple[str, int | None, Amount]]]:
         return history.available(self.book, scope, at, amount)

@@ -1,0 +1,164 @@
+"""The lines of an account: what happened, why, and what each scope had after it (L14). As a whole, of a time, or in pages."""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+
+import msgspec
+
+from ledger import due
+from ledger.amounts import Amount
+from ledger.answers import Entry, Window
+from ledger.balances import Account
+from ledger.contracts import CustomerRow
+from ledger.history import account_at, balance, balance_in, holder_in, look
+from ledger.instants import ORIGIN, Instant
+from ledger.outcome import Scope
+from ledger.rows import Book
+from ledger.telling import Teller, Wanted, burns_of, tell_account
+
+
+def entries(
+    book: Book,
+    customer_id: str,
+    until: Instant,
+    *,
+    scope: Scope | None = None,
+    since: Instant = ORIGIN,
+    behind: Entry | None = None,
+    limit: int | None = None,
+) -> list[Entry]:
+    """The entries from `since` on and before `until`, and those of `until` itself but its burns, in a total order; each
+    scope's amounts sum to its balance (L14). Of one scope, if it is named. Or at most `limit` of them, the first ones
+    `behind` one that was told before.
+
+    With a limit, a question costs what happened in the time of its answer, whatever came before and comes after it."""
+    scratch, who = look(book, customer_id)
+    if who is None:
+        return []
+    if behind is not None:
+        since = max(since, behind.time)
+    whose = None
+    if scope is not None:
+        whose = holder_in(who, scope)
+        if whose is None or scope.credit_type not in who.credit_types:
+            return []
+    wanted = Wanted(customer_id, who.credit_types if scope is None else [scope.credit_type], whose, limit)
+    lines = _lines(scratch, who, wanted, since, until)
+    return list(islice(lines if behind is None else _behind(lines, behind), limit))
+
+
+def _lines(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: Instant) -> Iterator[Entry]:
+    """Window by window, as few as are taken."""
+    running: dict[Scope, Amount] = {}
+    while True:
+        end = until if wanted.limit is None else _window(book, who, wanted, since, until, wanted.limit)
+        told: list[Entry] = []
+        accounts = {each: account_at(book, who, each, end) for each in wanted.credit_types}
+        for account in accounts.values():
+            teller = Teller(account, wanted, since, end + 1 if end == until else end, end)
+            tell_account(account, teller)
+            told += teller.told
+        told.sort(key=_entry_order)
+        if since > ORIGIN:
+            # What a scope has at an instant is with everything of it but its burns.
+            at_once: dict[Scope, Amount] = {}
+            for entry in told:
+                if entry.time == since and entry.type not in ("burned", "overage"):
+                    at_once[entry.scope] = at_once.get(entry.scope, 0) + entry.amount
+            for scope in {entry.scope for entry in told} - running.keys():
+                has = balance_in(accounts[scope.credit_type], scope, since).balance
+                running[scope] = has - at_once.get(scope, 0)
+        for entry in told:
+            running[entry.scope] = running.get(entry.scope, 0) + entry.amount
+            yield msgspec.structs.replace(entry, balance_after=running[entry.scope])
+        if end == until:
+            return
+        since = end
+
+
+def _window(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: Instant, limit: int) -> Instant:
+    """An instant before which enough happens for a page, but not much more."""
+    end = until
+    for credit_type in wanted.credit_types:
+        last = next(islice(burns_of(Account(book, who, credit_type), wanted.whose, since, end), limit, None), None)
+        if last is not None:
+            end = max(since + 1, last.time)
+    at = since
+    for _ in range(limit):
+        next_at = due.next_due(book, who, at)
+        if next_at is None or next_at >= end:
+            return end
+        at = next_at
+    return at
+
+
+def _behind(lines: Iterator[Entry], behind: Entry) -> Iterator[Entry]:
+    """Those after one that was told before; if that one is gone since, none is left out."""
+    place = _entry_order(behind)
+    alike: list[Entry] = []
+    for line in lines:
+        if _entry_order(line) > place:
+            lines = chain([line], lines)
+            break
+        if _entry_order(line) == place:
+            alike.append(line)
+            if line.entry_id == behind.entry_id:
+                alike.clear()
+    return chain(alike, lines)
+
+
+def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, int]:
+    scope = entry.scope
+    return (
+        entry.time,
+        _STEP[entry.type],
+        entry.cause_id if entry.type in ("burned", "overage") else "",
+        scope.credit_type,
+        scope.contract_id or "",
+        scope.seat_id or "",
+        entry.grant_id or "",
+        # Several sets of one grant at one instant were told in their order: resets, then what recurs.
+        "" if entry.type in ("lifted", "forfeited") else entry.cause_id,
+        -1 if entry.slice is None else entry.slice,
+    )
+
+
+_STEP = {
+    "expired": 1,
+    "voided": 1,
+    "debt_forgiven": 2,
+    "forfeited": 2,
+    "lifted": 2,
+    "moved_out": 4,
+    "moved_in": 5,
+    "granted": 6,
+    "restored": 6,
+    "adjusted": 7,
+    "lapsed": 8,
+    "debt_paid": 9,
+    "burned": 10,
+    "overage": 11,
+}
+
+
+def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant]) -> list[Window]:
+    """The balance of a scope at each of some instants, and what was burned and went over between them."""
+    windows: list[Window] = []
+    if look(book, customer_id)[1] is None:
+        return windows
+    lines = entries(book, customer_id, max(times, default=ORIGIN), scope=scope)
+    before = ORIGIN
+    for at in times:
+        held = balance(book, scope, at)
+        within = [entry for entry in lines if before <= entry.time < at]
+        windows.append(
+            Window(
+                time=at,
+                balance=held.balance,
+                granted=held.granted,
+                burned=-sum(entry.amount for entry in within if entry.type == "burned"),
+                overage=sum(entry.beside for entry in within if entry.type == "overage"),
+            )
+        )
+        before = at
+    return windows

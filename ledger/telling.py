@@ -1,0 +1,249 @@
+"""An account told aloud: who paid each burn, and what happened to every grant, as entries of a time."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ledger import due, grants
+from ledger.account_rows import Burn
+from ledger.amounts import Amount
+from ledger.answers import Entry, EntryType
+from ledger.balances import Account
+from ledger.contracts import load_contract
+from ledger.everyone import seats_of
+from ledger.facts import SEAT_ID
+from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of, parts_of
+from ledger.history import attributions, holders_of, scope_of
+from ledger.instants import ORIGIN, Instant
+from ledger.rows import after, number_key, text_of
+from ledger.standing import Emit
+from ledger.stretches import SCOPE, GroupStretch, Shared
+
+
+class Wanted(NamedTuple):
+    """Whose entries are asked for; `whose` None: everybody's."""
+
+    customer_id: str
+    credit_types: list[str]
+    whose: Holder | None
+    limit: int | None
+
+
+class Teller:
+    """Collects the entries of one account, from `since` on and before `before`. What is played is played to `until`."""
+
+    def __init__(self, account: Account, wanted: Wanted, since: Instant, before: Instant, until: Instant) -> None:
+        self.account = account
+        self.wanted = wanted
+        self.since = since
+        self.before = before
+        self.until = until
+        self.told: list[Entry] = []
+        self.adjusted: set[str] = set()
+
+    def emit_for(self, holder: Holder | None) -> Emit:
+        """Where the entries of a scope go; None: of whichever pool a shared credit belongs to."""
+
+        def emit(
+            time: Instant,
+            type: EntryType,
+            amount: Amount,
+            beside: Amount,
+            credit: Credit | None,
+            cause_type: str,
+            cause_id: str,
+        ) -> None:
+            of = holder if holder is not None else Holder(credit.contract if credit is not None else 0)
+            self.tell(time, type, amount, beside, of, None if credit is None else credit.name, cause_type, cause_id)
+
+        return emit
+
+    def tell(
+        self,
+        time: Instant,
+        type: EntryType,
+        amount: Amount,
+        beside: Amount,
+        holder: Holder,
+        name: str | None,
+        cause_type: str,
+        cause_id: str,
+    ) -> None:
+        if not self.since <= time < self.before or self.wanted.whose not in (None, holder):
+            return
+        if not amount and not beside:
+            return  # a slice of nothing is no line of the account
+        grant_id, slice = None, None
+        if name is not None:
+            _, _, grant_id, slice, _ = parts_of(name)
+        scope = scope_of(self.wanted.customer_id, self.account.customer, holder, self.account.credit_type)
+        if type in ("adjusted", "lapsed"):
+            self.adjusted.add(cause_id)
+        self.told.append(
+            Entry(
+                time=time,
+                type=type,
+                amount=amount,
+                beside=beside,
+                scope=scope,
+                grant_id=grant_id,
+                slice=slice,
+                cause_type=cause_type,
+                cause_id=cause_id,
+            )
+        )
+
+
+def tell_account(account: Account, teller: Teller) -> None:
+    since, until, whose = teller.since, teller.until, teller.wanted.whose
+    group_stretch = account.group_before(since) or account.group_at(ORIGIN)
+    while True:
+        following = account.group_after(group_stretch.start)
+        end = until if following is None else min(until, following.start)
+        burns = list(burns_of(account, whose, max(group_stretch.start, since), end))
+        for burn, paid in attributions(account, group_stretch, burns):
+            _tell_burn(account, teller, burn, paid)
+        standing = account.group_closing(group_stretch)
+        start = group_stretch.start
+        if group_stretch.until < since <= end:
+            # Its burns are over; what happened since, up to here, was told before.
+            account.play_group(standing, start, since - 1)
+            start = since - 1
+        if following is None or following.start > until:
+            account.play_group(standing, start, until, teller.emit_for(None))
+            break
+        opened = account.play_group(standing, start, following.start, teller.emit_for(None))
+        for key in group_stretch.debtors if following.start >= since else []:
+            _tell_debtor(account, teller, key, opened)
+        group_stretch = following
+    if whose is not None:
+        holders, keys = [whose], _keys_of(account, whose)
+    elif since == ORIGIN and teller.wanted.limit is None:
+        holders, keys = list(holders_of(account, until, None, None)), [b""]
+    else:
+        holders = _stirred(account, since, until)
+        keys = [holder_key(account.customer, holder) for holder in holders]
+    for holder in holders:
+        if holder.contract:
+            _tell_scope(account, teller, holder)
+    _tell_lapses(account, teller, keys)
+
+
+def _keys_of(account: Account, whose: Holder) -> list[bytes]:
+    """Whose grants may be adjusted in vain in a scope: its own, its contract's pool's, and those of which it was named."""
+    who = account.customer
+    key = holder_key(who, whose)
+    if whose.seat_id is None:
+        return [key]
+    return [key, holder_key(who, Holder(whose.contract)), *due.named(account.book, who, key)]
+
+
+def _stirred(account: Account, since: Instant, until: Instant) -> list[Holder]:
+    """Every pool, and each seat to which anything but a burn happens within a time."""
+    book, who = account.book, account.customer
+    at = due.next_due(book, who, since - 1)
+    while at is not None and at <= until:
+        due.touch_due(account, at)
+        at = due.next_due(book, who, at)
+    found = dict.fromkeys(Holder(number) for number in (0, *account.briefs))
+    for whose, _ in account.changes():
+        if isinstance(whose, Holder):
+            found[whose] = None
+        else:
+            contract = load_contract(book, who.number, whose.contract)
+            named = (row for row in contract.subscriptions if row.number == whose.subscription)
+            found.update(dict.fromkeys(seats_of(account, whose.contract, next(named, None))))
+    return list(found)
+
+
+def _tell_lapses(account: Account, teller: Teller, holders: list[bytes]) -> None:
+    """The adjustments that found no active grant: the whole of each lapses (D17). Of these holders; b"" is all of them."""
+    book, who = account.book, account.customer
+    found = []
+    for of in holders:
+        prefix = b"G" + number_key(who.number) + of
+        for key, row in book.scan(grants.GRANT, prefix, after(prefix)):
+            if row.given.credit_type == account.credit_type:
+                found += [(key, row.given.grant_id, adjustment) for adjustment in row.adjustments]
+        prefix = b"V" + number_key(who.number) + of
+        for key, edits in book.scan(grants.EDITS, prefix, after(prefix)):
+            holder, rest = grants.split_holder(who, key[5:])
+            grant_id = text_of(rest)
+            recurring = load_contract(book, who.number, holder.contract).recurring_credit(grant_id)
+            if recurring is not None and recurring.given.credit_type == account.credit_type:
+                found += [(key, grant_id, adjustment) for adjustment in edits.adjustments]
+    for key, grant_id, adjustment in found:
+        if adjustment.id not in teller.adjusted:
+            holder, _ = grants.split_holder(who, key[5:])
+            if adjustment.seat_id is not None:
+                holder = Holder(holder.contract, adjustment.seat_id, holder.seat_group_key or SEAT_ID)
+            name = grants.name_of(grants.kind_of(holder), holder.contract, grant_id, adjustment.slice, "")
+            teller.tell(adjustment.time, "lapsed", 0, adjustment.amount, holder, name, "contract-change", adjustment.id)
+
+
+def _tell_burn(account: Account, teller: Teller, burn: Burn, paid: list[tuple[str, Amount]]) -> None:
+    holder = holder_of(account.customer, burn.holder)
+    for name, amount in paid:
+        if not name:
+            teller.tell(burn.time, "overage", 0, amount, holder, None, "credit-burn", burn.id)
+            continue
+        kind, contract, _, _, _ = parts_of(name)
+        whose = holder if kind == SEAT else Holder(contract if kind == CONTRACT else 0)
+        teller.tell(burn.time, "burned", -amount, 0, whose, name, "credit-burn", burn.id)
+
+
+def _tell_debtor(account: Account, teller: Teller, key: bytes, opened: GroupStretch) -> None:
+    """What a debtor paid where a stretch of the group opened."""
+    holder = holder_of(account.customer, key)
+    row = account.book.load(SCOPE, account.scope_key(key))
+    stretch = None if row is None else account.stretch_at(row, opened.start)
+    if row is None or stretch is None or stretch.start != opened.start:
+        return  # it paid of no shared grant
+    previous = account.stretch_before(row, opened.start)
+    emit = teller.emit_for(holder)
+    # The debtor, so that no two lines of one grant and instant have one id (L18).
+    scope = scope_of(teller.wanted.customer_id, account.customer, holder, account.credit_type)
+    debtor = f"{scope.contract_id}:{scope.seat_id or ''}:{scope.seat_group_key}"
+
+    def pay(payer: Credit | Shared, paid: Amount) -> None:
+        whose = holder
+        if isinstance(payer, Shared):
+            kind, contract, _, _, _ = parts_of(payer.name)
+            whose = Holder(contract if kind == CONTRACT else 0)
+        teller.tell(opened.start, "debt_paid", -paid, -paid, whose, payer.name, "debt", debtor)
+
+    account.open_paying(holder, previous, opened, emit=emit, pay=pay)
+
+
+def _tell_scope(account: Account, teller: Teller, holder: Holder) -> None:
+    since, until = teller.since, teller.until
+    key = holder_key(account.customer, holder)
+    row = account.book.load(SCOPE, account.scope_key(key))
+    emit = teller.emit_for(holder)
+    stretch = None if row is None else account.stretch_before(row, since)
+    standing = account.closing(holder, stretch)
+    start = standing.at
+    if since > ORIGIN and (stretch is None or stretch.until < since):
+        # Its burns are over; what happened since, up to here, was told before.
+        account.play_scope(holder, standing, start, since - 1)
+        start = since - 1
+    stretch = None if row is None else account.stretch_after(row, since - 1)
+    while stretch is not None and stretch.start <= until:
+        assert row is not None
+        if not account.opened_owing(key, stretch):
+            account.play_scope(holder, standing, start, stretch.start, emit)
+        standing = account.closing(holder, stretch)
+        start = stretch.start
+        stretch = account.stretch_after(row, stretch.start)
+    account.play_scope(holder, standing, start, until, emit)
+
+
+def burns_of(account: Account, whose: Holder | None, low: Instant, high: Instant) -> Iterator[Burn]:
+    """The burns of a time, or those of one seat; a pool pays those of all."""
+    if whose is None or whose.seat_id is None:
+        yield from account.burns(low, high)
+        return
+    key = holder_key(account.customer, whose)
+    row = account.book.load(SCOPE, account.scope_key(key))
+    if row is not None:
+        for time, id, amount in account.burns_of(row.number, low, high):
+            yield Burn(time, id, amount, key)
