@@ -489,3 +489,35 @@ def test_what_was_paid_for_stays_paid_until_its_period_is_over_also_past_the_end
     assert (counts.total, counts.extra, counts.paid, counts.pending_removals) == (total, extra, paid, pending)
     never = story.counts("never", at)
     assert (never.total, never.paid) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "add bo at {} said 03-01",
+        "grant more 1 to seat ana from {}",
+        "grant more 1 to seat ana until {}",
+        "grant more 1 to seat ana until {} every P1Y",
+        "grant more 1 from {}",
+        "recurring more 1 per seat of team every P1Y from {}",
+        "recurring more 1 per seat of team every P1Y until {}",
+        "recurring more 1 per unit of team every P1Y until {}",
+        "end team at {} said 03-01",
+        "end contract at {} said 03-01",
+        "move ana to bo carrying at {} said 03-01",
+        "void own at {} said 03-01",
+        "adjust own by 1 seat ana at {}",
+    ],
+)
+def test_what_happens_a_microsecond_after_an_instant_is_due_after_it_and_once(play: Play, line: str) -> None:
+    story = play(f"""
+        contract c from 03-01
+        subscription team seats ana billed P1Y
+        grant own 10 to seat ana
+        {line.format("03-09T00:00:00.000001")}
+    """)
+
+    assert story.refused() == {}
+    if not line.startswith("adjust"):
+        assert story.due("03-08") == story.due("03-09") == "2026-03-09T00:00:00.000001Z"
+    assert story.due("03-09T00:00:00.000001") in (None, "2027-03-01")
