@@ -2,10 +2,11 @@
 
 import pytest
 
-from ledger.amounts import text
-from ledger.instants import instant
+from ledger.amounts import UNIT, text
+from ledger.facts import CreditBurn
+from ledger.instants import DAY, instant
 from ledger.ledger import Ledger
-from ledger.outcome import Scope
+from ledger.outcome import Folded, Refused, Repeated, Scope
 from tests.ledger.language import Play, play_on
 from tests.ledger.language import play as language_play
 
@@ -521,3 +522,24 @@ def test_what_happens_a_microsecond_after_an_instant_is_due_after_it_and_once(pl
     if not line.startswith("adjust"):
         assert story.due("03-08") == story.due("03-09") == "2026-03-09T00:00:00.000001Z"
     assert story.due("03-09T00:00:00.000001") in (None, "2027-03-01")
+
+
+# --- identities ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shift", range(10))
+@pytest.mark.parametrize(("time", "arrives"), [(0, 0), (0, 4), (1, 0)])
+def test_an_id_is_remembered_for_the_bound_after_its_time_or_its_arrival_whichever_is_later(
+    play: Play, shift: int, time: int, arrives: int
+) -> None:
+    story = play("contract c from 2026-01-01", lateness=10 * DAY)
+    start = instant("2026-03-01T00:00:00Z") + shift * DAY
+    burn = CreditBurn(id="b", customer_id="acme", time=start + time * DAY, contract_id="c", amount=UNIT)
+    until = max(burn.time, start + arrives * DAY) + 10 * DAY
+
+    first = story.ledger.fold(burn, start + arrives * DAY)
+    assert isinstance(first, Folded)
+    for at in (start + arrives * DAY, until - DAY, until):
+        assert isinstance(story.ledger.fold(burn, at), Repeated)
+    late = story.ledger.fold(burn, until + 1)
+    assert isinstance(late, Refused) and late.refusal.code == "too_late"
