@@ -524,6 +524,25 @@ def test_what_happens_a_microsecond_after_an_instant_is_due_after_it_and_once(pl
     assert story.due("03-09T00:00:00.000001") in (None, "2027-03-01")
 
 
+def test_a_void_reaches_whoever_a_grant_was_carried_to_and_on_to(play: Play) -> None:
+    story = play("""
+        contract c from 03-01
+        subscription team seats ana
+        grant g 50 to seat ana
+        move ana to cy carrying at 03-05
+        move cy to di carrying at 03-07
+        burn 5 by di at 03-08
+        burn 5 by cy at 03-06
+        void g at 03-09
+        burn 3 by di at 03-10
+    """)
+    assert [story.overage(who) for who in ("cy", "di")] == ["0", "3"]
+    assert story.balance("di", "03-09") == "0" and story.balance("di", "03-08T12:00") == "40"
+
+    play_on(story, "void g at 03-06 said 03-11")
+    assert [story.overage(who) for who in ("cy", "di")] == ["5", "8"]
+
+
 # --- identities ------------------------------------------------------------------------------------------------------
 
 
