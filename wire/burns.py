@@ -4,16 +4,16 @@ The quick way takes the flat form as nearly every burn has it, and gives up (Non
 reads the message and says what is wrong, if anything is. Both read the same fact from the same bytes.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Final
 
 import msgspec
-from msgspec import Meta, Raw
 
 from ledger import amounts, instants
 from ledger.amounts import Amount
 from ledger.facts import CREDITS, SEAT_ID, BurnVoided, CreditBurn
 from ledger.instants import SECOND, Instant
-from wire.fields import DEPTH_MOST, ID_LENGTH, IDENTITY_LENGTH, NAME_LENGTH, Common, Fields
+from wire.burn_shape import Burn, Properties
+from wire.fields import DEPTH_MOST, IDENTITY_LENGTH, Common, Fields
 
 TYPES: Final = ("credit.burned", "burn.voided")
 
@@ -68,33 +68,8 @@ def quick_burn(value: bytes) -> CreditBurn | None:
         return None
 
 
-_Id = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH)]
-_Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH)]
-
-
-class _Burn(msgspec.Struct, gc=False):
-    id: _Id
-    customer_id: _Name
-    time: str
-    #: As it was sent, with its quotes if it has any: no number passes through a float.
-    amount: Raw
-    contract_id: _Name | None = None
-    seat_id: _Name | None = None
-    seat_group_key: _Name | None = None
-    credit_type: _Name | None = None
-    properties: Raw | None = None
-    on_unknown: Literal["wait", "refuse"] | None = None
-    type: Literal["credit.burned"] | None = None
-    #: A CloudEvent takes the other way.
-    specversion: None = None
-
-
-class _Properties(msgspec.Struct):
-    properties: Raw
-
-
-_decode: Final = msgspec.json.Decoder(_Burn).decode
-_properties_of: Final = msgspec.json.Decoder(_Properties).decode
+_decode: Final = msgspec.json.Decoder(Burn).decode
+_properties_of: Final = msgspec.json.Decoder(Properties).decode
 
 _amounts: Final[dict[bytes, Amount]] = {}
 _minutes: Final[dict[str, Instant]] = {}
