@@ -517,13 +517,16 @@ from ledger.ledger import Ledger
 from tests.ledger.histories import HISTORY, draw_history
 from tests.ledger.memory import MemoryRows
 said = hashlib.sha256()
-class Heard(MemoryRows):
+class Heard:
+    def __init__(self):
+        self.rows = MemoryRows()
+        self.get, self.scan = self.rows.get, self.rows.scan
     def put(self, table, key, value):
         said.update(b"put" + key + value)
-        super().put(table, key, value)
+        self.rows.put(table, key, value)
     def delete(self, table, key):
         said.update(b"delete" + key)
-        super().delete(table, key)
+        self.rows.delete(table, key)
 for seed in range(8):
     ledger = Ledger(Heard(), **HISTORY)
     for fact, arrived_at in draw_history(random.Random(seed), 60):
