@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 
 from ledger import instants
 from ledger.instants import DAY
+from ledger.rows import Breathe, nobody_waits
 from streams.bookkeeper import Bookkeeper
 from streams.fold import Output, Record
 from streams.settings import Settings, read
@@ -74,20 +75,22 @@ def _contract(customer_id: str, seats: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fold_of(settings: Settings, topics: Topics, meter: Any) -> Callable[..., Iterator[Output | None]]:
+def fold_of(settings: Settings, topics: Topics, meter: Any) -> Callable[..., Iterator[Output]]:
     """The bookkeeper, with a meter on the burns."""
     bookkeeper = Bookkeeper(settings, topics)
 
-    def fold(partition: int, records: Sequence[Record], rows: Overlay) -> Iterator[Output | None]:
+    def fold(
+        partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe = nobody_waits
+    ) -> Iterator[Output]:
         first = next((n for n, record in enumerate(records) if record.kind == "credit-burn"), len(records))
         # The contracts come first; what they take is not what is measured.
         with meter.left_out():
-            outputs = list(bookkeeper(partition, records[:first], rows)) if first else []
+            outputs = list(bookkeeper(partition, records[:first], rows, breathe)) if first else []
         yield from outputs
         burns = records[first:]
         if burns:
             meter.begin()
-            yield from bookkeeper(partition, burns, rows)
+            yield from bookkeeper(partition, burns, rows, breathe)
         meter.folded += len(burns)
 
     return fold

@@ -95,6 +95,7 @@ class AccountRows:
         return b"S" + self._prefix + key
 
     def _scope(self, key: bytes) -> ScopeRow:
+        self.book.breathe()
         row = self.book.load(SCOPE, self.scope_key(key))
         if row is None:
             self.group.scopes += 1
@@ -249,6 +250,7 @@ class AccountRows:
                 "trail", prefix + instant_key(low), prefix + instant_key(high), reverse
             ):
                 time, id = int.from_bytes(key[11:19], "big") - (1 << 63), key[19:].decode()
+                self.book.breathe()
                 if reached is None or (time, id) <= reached:
                     yield Burn(time, id, int.from_bytes(value[:11], "big"), value[11:])
 

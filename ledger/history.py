@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 def look(book: Book, customer_id: str) -> tuple[Book, CustomerRow | None]:
     book.flush()
-    scratch = Book(Scratch(book.rows))
+    scratch = Book(Scratch(book.rows), book.breathe)
     return scratch, scratch.load(CUSTOMER, customer_key(customer_id))
 
 

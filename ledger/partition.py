@@ -6,7 +6,7 @@ from ledger.facts import AnyFact
 from ledger.history import changed
 from ledger.instants import DAY, HOUR, MINUTE, Instant, Span
 from ledger.outcome import Changed, EverySeat, Outcome, Refusal
-from ledger.rows import Book, Rows, number_key
+from ledger.rows import Book, Breathe, Rows, nobody_waits, number_key
 
 
 class Missing(Exception):
@@ -46,6 +46,8 @@ class Partition:
     def __init__(
         self,
         rows: Rows,
+        breathe: Breathe = nobody_waits,
+        /,
         *,
         lateness: Span = 34 * DAY,
         ahead: Span = 24 * HOUR,
@@ -53,7 +55,7 @@ class Partition:
         wait_customer: int = 10_000,
         wait_partition: int = 100_000,
     ) -> None:
-        self.book = Book(rows)
+        self.book = Book(rows, breathe)
         self._get = rows.get
         self.lateness = lateness
         self.ahead = ahead

@@ -121,6 +121,7 @@ class Replaying(Settling):
 
     def _seen(self, key: bytes, since: Instant) -> list[Seen]:
         """All that a scope's balances from an instant on follow from."""
+        self.book.breathe()
         row = self.book.load(SCOPE, self.scope_key(key))
         if row is None:
             return []

@@ -6,7 +6,7 @@ version byte and a JSON array (msgpack has no integers above 64 bits, and amount
 the end, with a default, so that an older row can be read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 import msgspec
@@ -18,6 +18,18 @@ from ledger.row import Row
 Table = Literal["state", "trail"]
 
 VERSION = b"\x01"
+
+#: Called between two steps of what takes long, wherever it may be left alone for a while: nothing is half done with it there
+#: but the fact that is being folded, of which nobody else sees anything.
+Breathe = Callable[[], None]
+
+
+def nobody_waits() -> None:
+    """Where nobody else has anything to do."""
+
+
+#: So many rows are written without a breath.
+BREATH_ROWS = 100
 
 #: Neither a row nor None: nobody looked yet.
 _UNREAD = object()
@@ -104,8 +116,9 @@ class RowUnreadable(Exception):
 class Book:
     """The rows of one batch, decoded once. `flush` writes what was saved; until then the store is untouched."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, breathe: Breathe = nobody_waits) -> None:
         self.rows = rows
+        self.breathe = breathe
         self._get = rows.get
         self._held: dict[bytes, Any] = {}
         self._saved: dict[Kind[Any], dict[bytes, None]] = {}
@@ -163,7 +176,9 @@ class Book:
         if not keys:
             return
         held, put, table = self._held, self.rows.put, kind.table
-        for key in keys:
+        for number, key in enumerate(keys, 1):
+            if number % BREATH_ROWS == 0:
+                self.breathe()
             row = held[key]
             if row is None:
                 self.rows.delete(table, key)

@@ -170,6 +170,7 @@ class Fold:
         seat = self.seats.get(seat_id)
         if seat is not None:
             return seat
+        self.book.breathe()
         text = text_key(seat_id)
         row = self.book.load(SEAT, self.keys.seats + text)
         intervals = [] if row is None else row.intervals.copy()

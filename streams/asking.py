@@ -9,7 +9,7 @@ from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractRow, SubscriptionRow, customer_key, load_contract
 from ledger.instants import Instant
 from ledger.outcome import Scope
-from ledger.rows import Book, Rows, Scratch
+from ledger.rows import Book, Breathe, Rows, Scratch, nobody_waits
 
 Found = tuple[ContractRow, SubscriptionRow]
 
@@ -17,8 +17,8 @@ Found = tuple[ContractRow, SubscriptionRow]
 class Asked:
     """The ledger's answers about one customer at one instant, over rows that they leave as they are."""
 
-    def __init__(self, rows: Rows, customer_id: str, at: Instant) -> None:
-        self._book = Book(Scratch(rows))
+    def __init__(self, rows: Rows, customer_id: str, at: Instant, breathe: Breathe = nobody_waits) -> None:
+        self._book = Book(Scratch(rows), breathe)
         self._customer_id = customer_id
         self._at = at
         who = self._book.load(CUSTOMER, customer_key(customer_id))

@@ -47,7 +47,7 @@ class BalanceSnapshots:
             self._marks.hold(scope, mark)
         return mark
 
-    def correct(self, scope: Scope, note: Note) -> Iterator[Message | None]:
+    def correct(self, scope: Scope, note: Note) -> Iterator[Message]:
         """What a late fact changed in the last snapshot of a scope."""
         said = self._said(scope)
         if said.balance is None or note.since > said.at:
@@ -62,9 +62,8 @@ class BalanceSnapshots:
         occasion = self._moment.occasion(scope.customer_id, scope.contract_id, note.since, cause(note.cause), said.at)
         yield from balance_corrected(occasion, balance, said.moved, was, was_moved)
         self._save(scope, said)
-        yield None
 
-    def say_burned(self, scope: Scope, note: Note) -> Iterator[Message | None]:
+    def say_burned(self, scope: Scope, note: Note) -> Iterator[Message]:
         """At once where it was quiet for long enough; otherwise later."""
         said = self._said(scope)
         if said.due_at != FOREVER:
@@ -76,7 +75,7 @@ class BalanceSnapshots:
         self._book.save(DUE, due_key(said.due_at, scope), scope_row(scope))
         self._save(scope, said)
 
-    def say_due(self) -> Iterator[Message | None]:
+    def say_due(self) -> Iterator[Message]:
         for _, row in self._book.scan(DUE, b"Pd", b"Pd" + instant_key(self._moment.clock + 1)):
             scope = row.scope()
             due_at = self._said(scope).due_at
@@ -88,7 +87,7 @@ class BalanceSnapshots:
 
     def say(
         self, scope: Scope, at: Instant, cause: tuple[str, str], before: Balance | None = None
-    ) -> Iterator[Message | None]:
+    ) -> Iterator[Message]:
         """A snapshot as of an instant, where it differs from the last one. `before`: what was there just before it."""
         said = self._said(scope)
         at = max(at, said.at)
@@ -107,7 +106,6 @@ class BalanceSnapshots:
             )
         said.said_at = self._moment.clock
         self._save(scope, said)
-        yield None
 
     def _said(self, scope: Scope) -> SaidRow:
         return self._book.load(SAID, said_key(scope)) or SaidRow()

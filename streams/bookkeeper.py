@@ -12,7 +12,7 @@ from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Waiting
 from ledger.row import Row
-from ledger.rows import Book, Kind, text_key
+from ledger.rows import Book, Breathe, Kind, nobody_waits, text_key
 from streams.balance_snapshots import Marks
 from streams.fold import Output, Record
 from streams.moment import Moment
@@ -28,8 +28,6 @@ from wire.topics import OWN_MESSAGE_BYTES, Topics
 log = logging.getLogger(__name__)
 
 FACTS = frozenset({"contract-change", "seat-change", "credit-burn"})
-#: After so many records others may run.
-BREATH_RECORDS = 50
 #: So many customers are remembered to belong to a partition.
 MOST_CUSTOMERS = 1_000_000
 #: A letter with its headers, so that it fits into a message of our own topics in any case.
@@ -68,25 +66,24 @@ class Bookkeeper:
         self._marks: dict[int, Marks] = {}
         self._placed: dict[str, int] = {}
 
-    def __call__(self, partition: int, records: Sequence[Record], rows: Overlay) -> Iterator[Output | None]:
+    def __call__(
+        self, partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe = nobody_waits
+    ) -> Iterator[Output]:
         """Folds a batch. `LawBroken` goes through: it stops the partition."""
-        ledger = Ledger(rows, lateness=self._lateness, ahead=self._ahead, wait=self._wait)
+        ledger = Ledger(rows, breathe, lateness=self._lateness, ahead=self._ahead, wait=self._wait)
         notes = Notes()
         batch = _Batch(ledger, Book(rows), notes, partition, self.topics, self._belongs)
-        for number, record in enumerate(records, 1):
+        for record in records:
             for message in batch.take(record):
                 yield Output("dead-letter", message.key, message.value, message.headers)
-            if number % BREATH_RECORDS == 0:
-                yield None
+            breathe()
         ledger.flush()
         batch.close()
         as_of = {f"{record.kind}-{partition}": record.offset + 1 for record in records}
         marks = self._marks.setdefault(partition, Marks())
-        moment = Moment(rows, batch.clock, as_of)
+        moment = Moment(rows, batch.clock, as_of, breathe)
         for snapshot in Publisher(moment, notes, marks, every=self._snapshot, lateness=self._lateness).messages():
-            yield (
-                None if snapshot is None else Output("history-snapshot", snapshot.key, snapshot.value, snapshot.headers)
-            )
+            yield Output("history-snapshot", snapshot.key, snapshot.value, snapshot.headers)
 
     def forget(self, partition: int) -> None:
         """The rows of this partition may be others than those that were seen last."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from ledger.rows import Breathe
 from tables.overlay import Overlay
 
 #: A header may be there without a value.
@@ -37,8 +38,11 @@ class Fold(Protocol):
     """Turns a batch into changed rows and outputs; the same batch over the same rows gives the same, always.
 
     It is called once for each transaction. What it wrote to `rows` and what it yielded are committed together or not at
-    all, and then it is called again with the same records, in a batch that may be cut otherwise. A `None` among the
-    outputs says that this is a good moment to let others run. An exception stops the partition, loudly, and no other.
+    all, and then it is called again with the same records, in a batch that may be cut otherwise. It calls `breathe` wherever
+    it may be left alone for a while, so that long work holds up no other partition. An exception stops the partition,
+    loudly, and no other.
     """
 
-    def __call__(self, partition: int, records: Sequence[Record], rows: Overlay) -> Iterable[Output | None]: ...
+    def __call__(
+        self, partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe
+    ) -> Iterable[Output]: ...

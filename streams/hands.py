@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import orjson
 
+from ledger.rows import Breathe
+from streams.breathing import in_breaths
 from streams.fold import Fold, Output
 from streams.intake import Chunk, Intake
 from streams.transactions import CHANGELOGS, Lost, Writer
@@ -25,8 +27,6 @@ from wire.topics import INPUTS, Topics
 
 log = logging.getLogger(__name__)
 
-#: A fold lets others run after this long, when it says that it may.
-BREATH_S = 0.005
 #: How long a hand may take to finish its chunk when its partition goes. Cutting it short loses work, never facts.
 SETTLE_S = 30.0
 #: How long a lost partition waits for a rebalance to come by itself before it asks for one.
@@ -148,7 +148,7 @@ class Hands:
         rows = Overlay(hand.shard)
         try:
             _check_start(hand, chunk)
-            outputs = await self._outputs(chunk, rows)
+            outputs = await in_breaths(lambda breathe: self._outputs(chunk, rows, breathe))
             cursor = hand.cursor | {kind: cut.stop for kind, cut in chunk.cuts.items()}
             rows.put("state", CURSOR, orjson.dumps(cursor))
             changes = rows.rows()
@@ -176,16 +176,8 @@ class Hands:
             tell(chunk.partition, cursor)
         self._intake.free(chunk)
 
-    async def _outputs(self, chunk: Chunk, rows: Overlay) -> list[Output]:
-        outputs: list[Output] = []
-        breathed = time.monotonic()
-        for output in self._fold(chunk.partition, chunk.records, rows):
-            if output is not None:
-                outputs.append(output)
-            if time.monotonic() - breathed > BREATH_S:
-                await asyncio.sleep(0)
-                breathed = time.monotonic()
-        return outputs
+    def _outputs(self, chunk: Chunk, rows: Overlay, breathe: Breathe) -> list[Output]:
+        return list(self._fold(chunk.partition, chunk.records, rows, breathe))
 
     # --- what goes wrong ----------------------------------------------------------------------------------------------
 

@@ -6,24 +6,30 @@ from ledger import instants
 from ledger.answers import Balance
 from ledger.instants import Instant
 from ledger.outcome import Scope
-from ledger.rows import Rows
+from ledger.rows import Book, Breathe, Rows, nobody_waits
 from streams.asking import Asked
 from wire.outputs import Occasion
 
 
 class Moment:
-    """`rows` hold everything folded. Each question is asked once."""
+    """`rows` hold everything folded. Each question is asked once, and before each `breathe` is called."""
 
-    def __init__(self, rows: Rows, clock: Instant, offsets: Mapping[str, int]) -> None:
-        self.rows = rows
+    def __init__(self, rows: Rows, clock: Instant, offsets: Mapping[str, int], breathe: Breathe = nobody_waits) -> None:
+        self._rows = rows
         self.clock = clock
+        self._breathe = breathe
         self._offsets = offsets
         self._asked: dict[tuple[str, Instant], Asked] = {}
 
+    def book(self) -> Book:
+        """The rows as they are by now."""
+        return Book(self._rows, self._breathe)
+
     def ask(self, customer_id: str, at: Instant) -> Asked:
+        self._breathe()
         asked = self._asked.get((customer_id, at))
         if asked is None:
-            asked = self._asked[customer_id, at] = Asked(self.rows, customer_id, at)
+            asked = self._asked[customer_id, at] = Asked(self._rows, customer_id, at, self._breathe)
         return asked
 
     def balance(self, scope: Scope, at: Instant) -> Balance:

@@ -9,7 +9,7 @@ from ledger import history, instants
 from ledger.facts import AnyFact, BurnVoided, CreditBurn
 from ledger.instants import ORIGIN, Instant
 from ledger.outcome import EverySeat, Folded, Scope
-from ledger.rows import Book, Rows
+from ledger.rows import Book
 
 K = TypeVar("K")
 
@@ -78,13 +78,13 @@ class Notes:
         elif since < note.since:
             note.since, note.cause = since, fact
 
-    def reached(self, rows: Rows, customer_id: str, clock: Instant) -> dict[Scope, Note]:
+    def reached(self, book: Book, customer_id: str, clock: Instant) -> dict[Scope, Note]:
         """Every scope that what was agreed moved by now; what it moves later is said when it comes."""
         agreed = self.agreed[customer_id]
         notes = {scope: note for scope, note in agreed.scopes.items() if note.since <= clock}
         for every, note in agreed.every.items():
             if note.since <= clock:
-                for scope in history.scopes(Book(rows), customer_id, every):
+                for scope in history.scopes(book, customer_id, every):
                     earlier(notes, scope, note.since, note.cause)
         return notes
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from ledger import history, instants
 from ledger.instants import FOREVER, Instant, Span
 from ledger.outcome import Scope
-from ledger.rows import Book, instant_key, instant_of, text_of
+from ledger.rows import instant_key, instant_of, text_of
 from streams.balance_snapshots import BalanceSnapshots, Marks
 from streams.moment import Moment
 from streams.notes import Note, Notes, SeatsNote, cause, earlier
@@ -31,14 +31,14 @@ class Publisher:
     def __init__(self, moment: Moment, notes: Notes, marks: Marks, *, every: Span, lateness: Span) -> None:
         self._moment = moment
         self._notes = notes
-        self._book = Book(moment.rows)
+        self._book = moment.book()
         self._balances = BalanceSnapshots(moment, self._book, marks, every)
         self._seats = SeatSnapshots(moment, self._book, notes, lateness)
 
-    def messages(self) -> Iterator[Message | None]:
-        """What is to be said. None: others may run."""
+    def messages(self) -> Iterator[Message]:
+        """What is to be said."""
         moment, notes = self._moment, self._notes
-        agreed = {who: notes.reached(moment.rows, who, moment.clock) for who in sorted(notes.agreed)}
+        agreed = {who: notes.reached(moment.book(), who, moment.clock) for who in sorted(notes.agreed)}
         # What was said is put right before anything is said on top of it.
         for customer_id, moved in agreed.items():
             for (contract_id, subscription_id), seats_note in self._subscriptions(customer_id):
@@ -65,12 +65,12 @@ class Publisher:
 
     # --- what was agreed ---
 
-    def _say_agreed(self, customer_id: str, moved: Mapping[Scope, Note]) -> Iterator[Message | None]:
+    def _say_agreed(self, customer_id: str, moved: Mapping[Scope, Note]) -> Iterator[Message]:
         for (contract_id, subscription_id), _ in self._subscriptions(customer_id):
             yield from self._seats.say(customer_id, contract_id, subscription_id)
         for scope, of in moved.items():
             yield from self._balances.say(scope, self._moment.clock, cause(of.cause))
-        yield from self._look_ahead(customer_id, self._moment.clock)
+        self._put_ahead(customer_id, _next(history.next_due(self._moment.book(), customer_id, self._moment.clock)))
 
     def _subscriptions(self, customer_id: str) -> list[tuple[tuple[str, str], SeatsNote]]:
         subscriptions = self._notes.agreed[customer_id].subscriptions
@@ -78,30 +78,26 @@ class Publisher:
 
     # --- what happens by itself ---
 
-    def _say_passed(self) -> Iterator[Message | None]:
+    def _say_passed(self) -> Iterator[Message]:
         """Starts, ends, recurrences, resets, scheduled edits and billing periods that the clock has passed."""
         for key, _ in self._book.scan(AHEAD, b"Pn", b"Pn" + instant_key(self._moment.clock + 1)):
             customer_id = text_of(key[10:])
             at = instant_of(key[2:10])
             while at <= self._moment.clock:
                 yield from self._say_instant(customer_id, at)
-                at = _next(history.next_due(Book(self._moment.rows), customer_id, at))
+                at = _next(history.next_due(self._moment.book(), customer_id, at))
             self._put_ahead(customer_id, at)
 
-    def _say_instant(self, customer_id: str, at: Instant) -> Iterator[Message | None]:
+    def _say_instant(self, customer_id: str, at: Instant) -> Iterator[Message]:
         for contract_id, subscription_id in self._moment.ask(customer_id, self._moment.clock).subscriptions():
             yield from self._seats.say(customer_id, contract_id, subscription_id, at)
         why = "time", instants.text(at)
-        named = history.whose_due(Book(self._moment.rows), customer_id, at)
-        scopes = (scope for one in named for scope in history.scopes(Book(self._moment.rows), customer_id, one))
+        named = history.whose_due(self._moment.book(), customer_id, at)
+        scopes = (scope for one in named for scope in history.scopes(self._moment.book(), customer_id, one))
         for scope in dict.fromkeys(scopes):
             was = self._moment.ask(customer_id, at - 1).balance(scope)
             if was != self._moment.balance(scope, at):
                 yield from self._balances.say(scope, at, why, was)
-
-    def _look_ahead(self, customer_id: str, at: Instant) -> Iterator[None]:
-        self._put_ahead(customer_id, _next(history.next_due(Book(self._moment.rows), customer_id, at)))
-        yield None
 
     def _put_ahead(self, customer_id: str, next_at: Instant) -> None:
         row = self._book.load(AHEAD, ahead_key(customer_id)) or AheadRow()

@@ -25,9 +25,7 @@ class SeatSnapshots:
         self._notes = notes
         self._lateness = lateness
 
-    def correct(
-        self, customer_id: str, contract_id: str, subscription_id: str, note: SeatsNote
-    ) -> Iterator[Message | None]:
+    def correct(self, customer_id: str, contract_id: str, subscription_id: str, note: SeatsNote) -> Iterator[Message]:
         """What a late edit changed in the last counts said of a subscription."""
         key = seats_key(customer_id, contract_id, subscription_id)
         said = self._book.load(SEATS, key)
@@ -44,7 +42,7 @@ class SeatSnapshots:
 
     def say(
         self, customer_id: str, contract_id: str, subscription_id: str, at: Instant | None = None
-    ) -> Iterator[Message | None]:
+    ) -> Iterator[Message]:
         """Each change of a subscription's counts that was not said yet, and what is due for it: up to now, because of what
         was agreed, or up to an instant `at` that the clock passes."""
         note = self._notes.subscription(customer_id, contract_id, subscription_id) if at is None else None
@@ -76,7 +74,6 @@ class SeatSnapshots:
             occasion = self._moment.occasion(customer_id, contract_id, charge.time, why, charge.time)
             yield from seats_charged(occasion, charge)
         self._book.save(SEATS, key, said)
-        yield None
 
     def _charges(
         self, due: list[Charge], said: SeatsRow, customer_id: str, at: Instant | None

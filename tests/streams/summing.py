@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import orjson
 
+from ledger.rows import Breathe, nobody_waits
 from streams.fold import Output, Record
 from tables.overlay import Overlay
 
@@ -14,7 +15,9 @@ class Broken(Exception):
     """What a record that says "broken" does to its partition."""
 
 
-def fold_sums(partition: int, records: Sequence[Record], rows: Overlay) -> Iterator[Output | None]:
+def fold_sums(
+    partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe = nobody_waits
+) -> Iterator[Output]:
     """Adds each value to the sum of its key; a count of all records of the partition goes to the trail."""
     sums: dict[bytes, int] = {}
     for record in records:

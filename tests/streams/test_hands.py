@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from ledger.rows import Breathe
 from streams.fold import Output, Record
 from streams.hands import Hand, Hands
 from streams.intake import Chunk, Cut, Intake
@@ -25,13 +26,13 @@ class Ledgerless:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, partition: int, records: Sequence[Record], rows: Overlay) -> Iterator[Output | None]:
+    def __call__(self, partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe) -> Iterator[Output]:
         self.calls += 1
         for record in records:
             if record.value == b"broken":
                 raise ValueError("L14: a sum is broken")
             rows.put("state", record.key or b"", record.value or b"")
-            yield None
+            breathe()
             yield Output("history-snapshot", record.key, record.value)
 
 

@@ -1,0 +1,88 @@
+"""Long work leaves the event loop to others, and ends as if it had been alone."""
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+
+import pytest
+
+from ledger.rows import Breathe
+from streams.breathing import in_breaths
+
+
+async def test_others_run_in_between() -> None:
+    seen: list[str] = []
+
+    def work(breathe: Breathe) -> str:
+        for step in range(3):
+            seen.append(f"step {step}")
+            deep(breathe, 20)
+        return "done"
+
+    async def other() -> None:
+        while True:
+            seen.append("other")
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(other())
+    assert await in_breaths(work, breath_s=-1) == "done"
+    beside.cancel()
+    assert seen == ["step 0", "other", "step 1", "other", "step 2", "other"]
+
+
+async def test_what_is_short_goes_through_at_once() -> None:
+    others = asyncio.ensure_future(asyncio.sleep(0))
+
+    await in_breaths(lambda breathe: deep(breathe, 1), breath_s=60)
+
+    assert not others.done()
+
+
+async def test_what_it_raises_is_raised() -> None:
+    def work(breathe: Breathe) -> None:
+        breathe()
+        raise LookupError("no such row")
+
+    with pytest.raises(LookupError, match="no such row"):
+        await in_breaths(work, breath_s=-1)
+
+
+async def test_cancelled_it_ends_where_it_is() -> None:
+    seen: list[str] = []
+
+    def work(breathe: Breathe) -> None:
+        try:
+            seen.append("begun")
+            breathe()
+            seen.append("went on")
+        finally:
+            seen.append("ended")
+
+    task = asyncio.ensure_future(in_breaths(work, breath_s=-1))
+    await asyncio.sleep(0)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+    assert task.cancelled()
+    assert seen == ["begun", "ended"]
+
+
+async def test_several_take_turns() -> None:
+    seen: list[str] = []
+
+    def work_of(name: str, breathe: Breathe) -> None:
+        for _ in range(2):
+            seen.append(name)
+            breathe()
+
+    await asyncio.gather(*(in_breaths(partial(work_of, name), breath_s=-1) for name in "ab"))
+
+    assert seen == ["a", "b", "a", "b"]
+
+
+def deep(breathe: Breathe, calls: int) -> None:
+    if calls:
+        deep(breathe, calls - 1)
+    else:
+        breathe()
