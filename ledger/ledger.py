@@ -6,6 +6,7 @@ the past changed. Questions are asked of `ledger.history`.
 """
 
 from collections.abc import Iterator
+from heapq import heappop, heappush
 from typing import Any
 
 import msgspec
@@ -269,45 +270,52 @@ class Ledger(Agreements):
     # --- waiting ---
 
     def _wake(self, customer_id: str, woken: list[str]) -> None:
-        """Folds what waited for something that is known now, in the order of arrival."""
+        """Folds what waited for something that is known now: always the first to arrive of what can be decided (D32)."""
         who = customer(self.book, customer_id)
-        while woken and who.waiting:
-            found = []
+        tried: list[tuple[bytes, bytes]] = []
+        while who.waiting:
             for name in woken:
                 prefix = b"W" + number_key(who.number) + text_key(name)
-                found += list(self.book.scan(WAITING, prefix, after(prefix)))
-            woken = []
-            for key, row in sorted(found, key=lambda pair: pair[0][-8:]):
-                if self.book.load(WAITING, key) is not row:
-                    continue
-                fact = _decode_fact(row.fact)
-                self._stop_waiting(customer_id, key, row.due_key)
-                _, first = self._identity(who, fact, row.arrived_at)
-                digest = self._forget(who, fact, row.arrived_at)
-                known_key, _ = self._identity(who, fact, row.arrived_at)
-                try:
-                    outcome, known, more = self._accept(who, fact, row.arrived_at, digest)
-                except Refuse as refused:
-                    outcome = Refused(refusal=refused.refusal)
-                    if refused.refusal.code not in FORGIVEN:
-                        self._remember(
-                            known_key,
-                            KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(outcome))),
-                        )
-                    self._settled.append((fact, outcome))
-                except Missing as missing:
-                    # Whatever it waits for now, a repeat answers what was said first (L4).
-                    if first is not None:
-                        self._remember(known_key, first)
-                    who.waiting += 1
-                    counted = self.book.load(WAITING_COUNT, b"#waiting") or CountRow(0)
-                    counted.count += 1
-                    self.book.save(WAITING_COUNT, b"#waiting", counted)
-                    self._put_waiting(who, fact, row.arrived_at, missing, int.from_bytes(key[-8:], "big"))
-                else:
-                    self._remember(known_key, known)
-                    self._settled.append((fact, outcome))
-                    woken += more
+                for key, _ in self.book.scan(WAITING, prefix, after(prefix)):
+                    heappush(tried, (key[-8:], key))
+            if not tried:
+                return
+            _, key = heappop(tried)
+            row = self.book.load(WAITING, key)
+            # Who was woken twice may have been decided already.
+            woken = [] if row is None else self._try_again(who, customer_id, key, row)
+
+    def _try_again(self, who: CustomerRow, customer_id: str, key: bytes, row: WaitingRow) -> list[str]:
+        """Looks again at a fact that waited. Answers what else is known with it."""
+        fact = _decode_fact(row.fact)
+        self._stop_waiting(customer_id, key, row.due_key)
+        _, first = self._identity(who, fact, row.arrived_at)
+        digest = self._forget(who, fact, row.arrived_at)
+        known_key, _ = self._identity(who, fact, row.arrived_at)
+        try:
+            outcome, known, woken = self._accept(who, fact, row.arrived_at, digest)
+        except Refuse as refused:
+            outcome = Refused(refusal=refused.refusal)
+            if refused.refusal.code not in FORGIVEN:
+                self._remember(
+                    known_key,
+                    KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(outcome))),
+                )
+            self._settled.append((fact, outcome))
+            return []
+        except Missing as missing:
+            # Whatever it waits for now, a repeat answers what was said first (L4).
+            if first is not None:
+                self._remember(known_key, first)
+            who.waiting += 1
+            counted = self.book.load(WAITING_COUNT, b"#waiting") or CountRow(0)
+            counted.count += 1
+            self.book.save(WAITING_COUNT, b"#waiting", counted)
+            self._put_waiting(who, fact, row.arrived_at, missing, int.from_bytes(key[-8:], "big"))
+            return []
+        self._remember(known_key, known)
+        self._settled.append((fact, outcome))
+        return woken
 
     def _wait_over(self, fact: AnyFact, row: WaitingRow) -> Outcome:
         who = customer(self.book, fact.customer_id)

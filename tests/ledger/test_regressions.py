@@ -24,7 +24,7 @@ from ledger.ledger import Ledger
 from ledger.outcome import Folded, Refused, Repeated, Waiting
 from tests.ledger.language import BOUNDS, Play, play_on
 from tests.ledger.language import play as play_on_engine
-from tests.ledger.memory import Counting
+from tests.ledger.memory import Counting, MemoryRows
 
 
 def test_a_late_burn_before_a_carried_move_is_missing_at_who_it_was_carried_to(play: Play) -> None:
@@ -424,6 +424,22 @@ def test_lines_of_two_seats_have_two_names() -> None:
     lines = story.ledger.entries("acme", story.now + 1)
 
     assert len({line.entry_id for line in lines}) == len(lines) == 2
+
+
+def test_what_waited_is_folded_by_its_arrival_also_where_one_wakes_the_next() -> None:
+    """All that waited for the contract came before what waited for one of those."""
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    play_on_engine(
+        """
+        burn 5 by ana at 01-02 id first
+        take back first
+        burn 1 by ana at 01-03 id last
+        contract c from 2026-01-01
+        """,
+        ledger,
+    )
+
+    assert [type(fact) for fact, _ in ledger.settled()] == [CreditBurn, BurnVoided, CreditBurn]
 
 
 # --- what it costs ---------------------------------------------------------------------------------------------------
