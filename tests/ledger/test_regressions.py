@@ -433,7 +433,7 @@ def test_what_waited_is_folded_by_its_arrival_also_where_one_wakes_the_next() ->
         """
         burn 5 by ana at 01-02 id first
         take back first
-        burn 1 by ana at 01-03 id last
+        burn 1 by ana at 01-02T00:01 id last
         contract c from 2026-01-01
         """,
         ledger,
