@@ -40,6 +40,7 @@ from ledger.facts import (
     SeatChange,
     Subscription,
     SubscriptionAdded,
+    SubscriptionChanges,
     SubscriptionEnded,
     SubscriptionUpdated,
     topic,
@@ -297,6 +298,19 @@ class Agreements(WaitingRoom):
                     "L4",
                 )
 
+    def _check_group_key(self, row: SubscriptionRow, changes: SubscriptionChanges) -> None:
+        """Whose seats they are is said with the first of them: under another key they would be other seats (L6)."""
+        if changes.seat_group_key in (None, row.seat_group_key):
+            return
+        had_seats = row.given.mode == "seats" or any(update.changes.mode == "seats" for update in row.updates)
+        if had_seats or changes.mode != "seats":
+            raise Refuse(
+                "wrong_mode",
+                "seat_group_key",
+                f"stays {row.seat_group_key}: it may only change with the mode, from quantity to seats",
+                "L6",
+            )
+
     def _change_subscription(
         self, who: CustomerRow, contract: ContractRow, fact: SubscriptionUpdated | SubscriptionEnded
     ) -> Instant:
@@ -315,9 +329,11 @@ class Agreements(WaitingRoom):
         else:
             changes = fact.changes
             self._check_feature_code(contract, changes.feature_code, row, fact.starting_at, "feature_code")
-            if changes.mode is not None and changes.mode != row.at(fact.starting_at).mode:
-                if changes.mode == "quantity":
-                    raise Refuse("wrong_mode", "mode", "seats cannot be turned back into a quantity", "L11")
+            turns = changes.mode is not None and changes.mode != row.at(fact.starting_at).mode
+            if turns and changes.mode == "quantity":
+                raise Refuse("wrong_mode", "mode", "seats cannot be turned back into a quantity", "L11")
+            self._check_group_key(row, changes)
+            if turns:
                 converted = seats.convert(self.book, who.number, row, fact.starting_at)
                 if isinstance(converted, Refusal):
                     raise Refuse(converted.code, converted.field, converted.message, converted.law)

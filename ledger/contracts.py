@@ -77,8 +77,8 @@ class SubscriptionRow(Row):
 
     @property
     def seat_group_key(self) -> str:
-        """It changes only where the subscription turns from a quantity into seats, and nobody sat there before."""
-        for update in sorted(self.updates, key=lambda update: (update.time, update.id), reverse=True):
+        """Accepted updates say another only where the subscription turns from a quantity into seats."""
+        for update in reversed(self.updates):
             if update.changes.seat_group_key is not None:
                 return update.changes.seat_group_key
         return self.given.seat_group_key

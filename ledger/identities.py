@@ -27,7 +27,7 @@ from ledger.facts import (
 from ledger.grants import parts_of
 from ledger.instants import Instant, Span
 from ledger.known_rows import KNOWN, KNOWN_FOR_EVER, KnownRow
-from ledger.outcome import Folded, Refused, Waiting
+from ledger.outcome import FORGIVEN, Folded, Outcome, Refusal, Refused, Waiting
 from ledger.partition import Partition, Refuse
 from ledger.rows import number_key, written
 
@@ -98,6 +98,17 @@ class Identities(Partition):
     def _remember(self, key: bytes, row: KnownRow) -> None:
         # At once, not with the batch: an identity is asked for once, so that nothing is gained by holding it decoded.
         self.book.rows.put("trail" if key[:1] == b"i" else "state", key, written(row))
+
+    def _known_by(self, digest: int, fact: AnyFact, arrived_at: Instant, outcome: Outcome) -> KnownRow:
+        """What is remembered of a fact with this outcome."""
+        return KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(outcome)))
+
+    def _refuse(self, key: bytes, digest: int, fact: AnyFact, arrived_at: Instant, refusal: Refusal) -> Refused:
+        """A refusal, remembered unless a repeat may fare better."""
+        refused = Refused(refusal=refusal)
+        if refusal.code not in FORGIVEN:
+            self._remember(key, self._known_by(digest, fact, arrived_at, refused))
+        return refused
 
     def _forget(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant) -> int:
         """Answers the digest of the fact as it arrived."""

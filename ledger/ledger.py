@@ -36,13 +36,14 @@ from ledger.facts import (
     CreditsGranted,
     RecurringCreditAdded,
     SubscriptionAdded,
+    SubscriptionUpdated,
 )
 from ledger.grants import Holder, holder_key
 from ledger.history import scope_of
 from ledger.identities import burn_result, digest_of
 from ledger.instants import ORIGIN, Instant
 from ledger.known_rows import KnownRow
-from ledger.outcome import FORGIVEN, Changed, EverySeat, Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
+from ledger.outcome import Changed, EverySeat, Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
 from ledger.partition import AtHand, Missing, Refuse
 from ledger.rows import after, instant_key, number_key, text_key, text_of
 from ledger.waiting_rows import DUE, WAITING, WAITING_COUNT, WaitingRow
@@ -91,8 +92,6 @@ class Ledger(Agreements):
         time = fact.time
         if who.waiting or time < arrived_at - self.lateness or time > arrived_at + self.ahead:
             return None
-        if arrived_at <= who.ahead_until:
-            return None
         contracts = who.contracts
         if fact.contract_id is None:
             if len(contracts) != 1 or not contracts[0].starting_at <= time < contracts[0].ending_before:
@@ -115,15 +114,16 @@ class Ledger(Agreements):
         generation = arrived_at // self.lateness
         this, before, following = self._prefixes.get(generation) or self._prefixes_of(generation)
         latest = time if time > arrived_at else arrived_at
+        last_generation = (arrived_at + self.ahead) // self.lateness
+        if last_generation > generation + 1:
+            return None
         later = latest // self.lateness > generation
         get = self._get
         if (
             get("trail", this + ending) is not None
             or get("trail", before + ending) is not None
-            or (
-                (later or (arrived_at + self.ahead) // self.lateness > generation)
-                and get("trail", following + ending) is not None
-            )
+            or (last_generation > generation and get("trail", following + ending) is not None)
+            or (arrived_at <= who.ahead_until and get("state", self._identity_key(who, fact, None)) is not None)
         ):
             return None
         burned = account.burn_quickly(brief, fact.seat_id, fact.seat_group_key, time, id, id_key, fact.amount)
@@ -195,26 +195,13 @@ class Ledger(Agreements):
             return Repeated(first=self._first_outcome(who, fact, known), differs=known.digest != digest), []
         try:
             self._check_times(fact, arrived_at)
-            self._check_names(who, fact)
             outcome, row, woken = self._accept(who, fact, arrived_at, digest)
         except Refuse as refused:
-            if refused.refusal.code not in FORGIVEN:
-                self._remember(
-                    known_key,
-                    KnownRow(
-                        digest,
-                        self._until(fact, arrived_at),
-                        outcome=msgspec.Raw(_encode(Refused(refusal=refused.refusal))),
-                    ),
-                )
-            return Refused(refusal=refused.refusal), []
+            return self._refuse(known_key, digest, fact, arrived_at, refused.refusal), []
         except Missing as missing:
             waiting = self._start_waiting(who, fact, arrived_at, missing)
             if isinstance(waiting, Waiting):
-                self._remember(
-                    known_key,
-                    KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(waiting))),
-                )
+                self._remember(known_key, self._known_by(digest, fact, arrived_at, waiting))
             return waiting, []
         self._remember(known_key, row)
         return outcome, woken
@@ -233,39 +220,41 @@ class Ledger(Agreements):
                 named = [*fact.recurring_credits, *fact.grants, *fact.subscriptions]
             case SubscriptionAdded():
                 named = [fact.subscription]
+            case SubscriptionUpdated():
+                named = [fact.changes]
             case _:
                 return
         for field, known in (("credit_type", who.credit_types), ("seat_group_key", who.seat_group_keys)):
             said = {name for one in named if (name := getattr(one, field, None)) is not None}
-            if len(said.difference(known)) + len(known) > NAMES:
+            new = said.difference(known)
+            if new and len(known) + len(new) > NAMES:
                 raise Refuse("too_large", field, f"is one too many: a customer has at most {NAMES}", "L19")
 
     def _accept(
         self, who: CustomerRow, fact: AnyFact, arrived_at: Instant, digest: int
     ) -> tuple[Outcome, KnownRow, list[str]]:
+        self._check_names(who, fact)
         if isinstance(fact, CreditBurn):
             brief = self._contract_of_burn(who, fact)
-            holder, paid = self._burn(who, fact, brief)
-            row = KnownRow(
-                digest,
-                self._until(fact, arrived_at),
-                paid,
-                holder_key(who, holder),
-                who.credit_types.index(fact.credit_type),
-                fact.time,
-                fact.amount,
-            )
-            folded = Folded(result=burn_result(paid), changed=self._changed(fact.customer_id, who))
+            folded, row = self._burn_known(who, fact, arrived_at, digest, brief)
             return folded, row, [f"burn:{fact.id}"] if who.waiting else []
         if isinstance(fact, BurnVoided):
             self._void_burn(who, fact, arrived_at)
             folded = Folded(result={}, changed=self._changed(fact.customer_id, who))
-            stored = Folded(result={})
-            return folded, KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(stored))), []
+            return folded, self._known_by(digest, fact, arrived_at, Folded(result={})), []
         result, seats_changed, woken = self._change(who, fact)
         folded = Folded(result=result, changed=self._changed(fact.customer_id, who), seats_changed=tuple(seats_changed))
-        stored = Folded(result=result)
-        return folded, KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(stored))), woken
+        return folded, self._known_by(digest, fact, arrived_at, Folded(result=result)), woken
+
+    def _burn_known(
+        self, who: CustomerRow, fact: CreditBurn, arrived_at: Instant, digest: int, brief: ContractBrief
+    ) -> tuple[Folded, KnownRow]:
+        """Folds a burn, and says what is remembered of it."""
+        holder, paid = self._burn(who, fact, brief)
+        credit_type = who.credit_types.index(fact.credit_type)
+        until = self._until(fact, arrived_at)
+        row = KnownRow(digest, until, paid, holder_key(who, holder), credit_type, fact.time, fact.amount)
+        return Folded(result=burn_result(paid), changed=self._changed(fact.customer_id, who)), row
 
     # --- waiting ---
 
@@ -295,13 +284,7 @@ class Ledger(Agreements):
         try:
             outcome, known, woken = self._accept(who, fact, row.arrived_at, digest)
         except Refuse as refused:
-            outcome = Refused(refusal=refused.refusal)
-            if refused.refusal.code not in FORGIVEN:
-                self._remember(
-                    known_key,
-                    KnownRow(digest, self._until(fact, row.arrived_at), outcome=msgspec.Raw(_encode(outcome))),
-                )
-            self._settled.append((fact, outcome))
+            self._settled.append((fact, self._refuse(known_key, digest, fact, row.arrived_at, refused.refusal)))
             return []
         except Missing as missing:
             # Whatever it waits for now, a repeat answers what was said first (L4).
@@ -324,18 +307,13 @@ class Ledger(Agreements):
             brief = self._nearest_contract(who, fact.time)
             if brief is not None:
                 known_key, _ = self._identity(who, fact, row.arrived_at)
-                holder, paid = self._burn(who, fact, brief)
-                known = KnownRow(
-                    digest,
-                    self._until(fact, row.arrived_at),
-                    paid,
-                    holder_key(who, holder),
-                    who.credit_types.index(fact.credit_type),
-                    fact.time,
-                    fact.amount,
-                )
+                try:
+                    self._check_names(who, fact)
+                except Refuse as refused:
+                    return self._refuse(known_key, digest, fact, row.arrived_at, refused.refusal)
+                folded, known = self._burn_known(who, fact, row.arrived_at, digest, brief)
                 self._remember(known_key, known)
-                return Folded(result=burn_result(paid), changed=self._changed(fact.customer_id, who))
+                return folded
         return Refused(refusal=Refusal(code="wait_over", message=f"{row.message}, and did not come in time", law="L19"))
 
     # --- burns ---

@@ -443,6 +443,7 @@ class _Source:
             mode, drawn.seats = "seats", True
         changes = SubscriptionChanges(
             mode=mode or self._maybe(0.04, "quantity"),
+            seat_group_key=self._maybe(0.3 if mode else 0.05, "user_id"),
             included_seats=self._maybe(0.4, rng.randint(0, 3)),
             minimum_seats=self._maybe(0.3, rng.randint(0, 3)),
             unit_price=self._maybe(0.3, Price(amount=self._amount(), currency="USD")),

@@ -18,9 +18,11 @@ from ledger.facts import (
     Grant,
     SeatChange,
     SeatName,
+    SubscriptionChanges,
+    SubscriptionUpdated,
 )
-from ledger.instants import DAY, FOREVER, instant
-from ledger.ledger import Ledger
+from ledger.instants import DAY, FOREVER, HOUR, instant
+from ledger.ledger import NAMES, Ledger
 from ledger.outcome import Folded, Refused, Repeated, Waiting
 from tests.ledger.language import BOUNDS, Play, play_on
 from tests.ledger.language import play as play_on_engine
@@ -442,6 +444,58 @@ def test_what_waited_is_folded_by_its_arrival_also_where_one_wakes_the_next() ->
     assert [type(fact) for fact, _ in ledger.settled()] == [CreditBurn, BurnVoided, CreditBurn]
 
 
+def test_seats_are_not_given_everything_again_under_another_key(play: Play) -> None:
+    """Their subscription said another seat group key, and each was a new seat."""
+    ledger = play("subscription team seats ana").ledger
+    at = instant("2026-01-02T00:00:00Z")
+    changes = SubscriptionChanges(seat_group_key="user_id", mode="seats")
+    update = SubscriptionUpdated(
+        id="u", customer_id="acme", time=at, contract_id="c", subscription_id="team", starting_at=at, changes=changes
+    )
+    outcome = ledger.fold(update, at)
+
+    assert isinstance(outcome, Refused)
+    assert (outcome.refusal.code, outcome.refusal.field) == ("wrong_mode", "seat_group_key")
+
+
+@pytest.mark.heavy
+def test_a_customer_is_not_locked_by_names_that_waited_together() -> None:
+    """Each alone was within the bound when it began to wait; folded, they were too many, and whatever was said from then on
+    was refused, what it named known or not."""
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    at = instant("2026-01-02T00:00:00Z")
+
+    def burn(n: int, credit_type: str) -> CreditBurn:
+        return CreditBurn(
+            id=f"b{n}",
+            customer_id="acme",
+            time=at,
+            contract_id="c",
+            seat_id="ana",
+            credit_type=credit_type,
+            amount=UNIT,
+        )
+
+    for n in range(NAMES + 1):
+        assert isinstance(ledger.fold(burn(n, f"type {n}"), at), Waiting)
+    ledger.fold(ContractCreated(id="k", customer_id="acme", time=at, contract_id="c", starting_at=at), at)
+    last = ledger.settled()[-1][1]
+
+    assert isinstance(last, Refused) and last.refusal.code == "too_large"
+    assert isinstance(ledger.fold(burn(-1, "type 1"), at), Folded)
+
+
+def test_a_burn_ahead_of_the_clock_is_counted_once_however_short_the_lateness() -> None:
+    ledger = Ledger(MemoryRows(), lateness=HOUR, ahead=DAY, wait=HOUR)
+    play_on_engine("burn 1 by ana at 01-02", ledger)
+    now = instant("2026-01-02T00:00:00Z")
+    ahead = CreditBurn(id="b", customer_id="acme", time=now + 5 * HOUR, contract_id="c", seat_id="ana", amount=UNIT)
+
+    assert isinstance(ledger.fold(ahead, now), Folded)
+    for later in range(1, 6):
+        assert isinstance(ledger.fold(ahead, now + later * HOUR), Repeated)
+
+
 # --- what it costs ---------------------------------------------------------------------------------------------------
 
 
@@ -466,6 +520,17 @@ def test_a_chain_of_carried_moves_costs_a_row_or_two_for_each() -> None:
         return rows_for(story, f"burn 1 by s{moves} at {_hour(moves + 2)}")
 
     assert cost(80) < 2.5 * cost(40)
+
+
+def test_one_wrong_clock_does_not_slow_a_customer_down_for_ever() -> None:
+    """All its burns went the long way from then on."""
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    play_on_engine("burn 1 by ana at 01-02", ledger)
+    at = instant("2026-01-02T00:01:00Z")
+    burn = CreditBurn(id="b", customer_id="acme", time=at, contract_id="c", seat_id="ana", amount=UNIT)
+    ledger.fold(msgspec.structs.replace(burn, id="wrong", time=instant("9999-01-01T00:00:00Z")), at)
+
+    assert ledger._burn_quickly(burn, at) is not None
 
 
 def test_two_seats_that_carry_to_each_other_in_turn_do_not_double_the_cost_each_time() -> None:

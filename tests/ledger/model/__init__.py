@@ -52,6 +52,9 @@ Facts
 - M18 Identities of burns are forgotten exactly when arrival > max(time, first arrival) + lateness; until then also of
       refused ones. Those of other topics never (D25).
 
+- M19 The seat group key is said with the first seats: an update may say another only where it makes them (L6), else it is
+      refused as `wrong_mode` after the looks at its `mode`; the key counts whenever they begin.
+
 Answers
 
 - M13 An entry with neither `amount` nor `beside` is not written (a slice of 0, an empty move, a reset of nothing). At

@@ -288,7 +288,7 @@ class Account:
             if not settings.revoke_on_removal:
                 continue
             for seat_id, edit in sorted(sight.removed.items()):
-                for holding in self._at_seat(subscription, seat_id, settings.seat_group_key):
+                for holding in self._at_seat(subscription, seat_id, subscription.seat_group_key):
                     if holding.live:
                         self.happened.add(at)
                         holding.revoked_at, holding.revoked = at, holding.left
@@ -372,7 +372,7 @@ class Account:
     def _restore(self, at: Instant) -> None:
         """Step 4: a seat that returns within the period gets back what its removal revoked, as it was left (L10, D7)."""
         for subscription, sight in self._sights_at(at):
-            key = subscription.settings(at).seat_group_key
+            key = subscription.seat_group_key
             for seat_id, edit in sorted(sight.came.items()):
                 for holding in self._at_seat(subscription, seat_id, key):
                     if holding.revoked_at is None or holding.revoked_at == at or holding.credit is None:
@@ -443,7 +443,7 @@ class Account:
             return self._scope(contract_id, seat_id, grant.seat_group_key, grant.credit_type)
         assert contract is not None
         credit = contract.credits[adjustment.grant_id]
-        key = SEAT_ID if credit.subscription is None else credit.subscription.settings(adjustment.time).seat_group_key
+        key = SEAT_ID if credit.subscription is None else credit.subscription.seat_group_key
         return self._scope(contract_id, adjustment.seat_id, key, credit.definition.credit_type)
 
     def _pay_debts(self, at: Instant) -> None:

@@ -123,7 +123,7 @@ def _individual(credit: KnownCredit, until: Instant, seen: list[Sight], carries:
             for seat_id in sorted(seats.at(seen, at).assigned - has_earned[period.slice]):
                 has_earned[period.slice].add(seat_id)
                 assert credit.subscription is not None
-                key = credit.subscription.settings(at).seat_group_key
+                key = credit.subscription.seat_group_key
                 amount = _share(credit, period, at, at, 1)
                 result.slices.append(Slice(credit, period, seat_id, key, at, amount))
                 result.given.setdefault(seat_id, {})[period.slice] = (at, False)
@@ -138,7 +138,7 @@ def _running(all_periods: list[Period], at: Instant) -> list[Period]:
 
 def _carry_along(result: Earned, credit: KnownCredit, all_periods: list[Period], at: Instant, carry: Carry) -> None:
     assert credit.subscription is not None
-    if carry.seat_group_key != credit.subscription.settings(at).seat_group_key:
+    if carry.seat_group_key != credit.subscription.seat_group_key:
         return
     expiries = {period.slice: period.expires_at for period in all_periods}
     for slice in list(result.given.get(carry.from_seat_id, {})):

@@ -129,7 +129,7 @@ def _looked_up(known: Known, burn: CreditBurn) -> str:
             contract
             for contract in holding
             if any(
-                subscription.settings(burn.time).seat_group_key == burn.seat_group_key
+                subscription.seat_group_key == burn.seat_group_key
                 and burn.seat_id in seats.at(seats.sights(subscription), burn.time).assigned
                 for subscription in contract.subscriptions.values()
             )
@@ -258,6 +258,10 @@ def _rules_of_an_update(contract: KnownContract, fact: SubscriptionUpdated) -> N
         raise Against("already_exists", "feature_code")
     if fact.changes.mode == "quantity" and subscription.mode(fact.starting_at) == "seats":
         raise Against("wrong_mode", "mode")
+    if fact.changes.seat_group_key not in (None, subscription.seat_group_key):
+        begins = fact.changes.mode == "seats" and subscription.converted_at == FOREVER
+        if not begins:
+            raise Against("wrong_mode", "seat_group_key")
     if fact.changes.mode == "seats" and subscription.mode(fact.starting_at) == "quantity":
         for _, _, operation in subscription.operations:
             if isinstance(operation, QUANTITY_OPERATIONS) and operation.starting_at > fact.starting_at:

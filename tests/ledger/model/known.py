@@ -77,6 +77,12 @@ class KnownSubscription:
             return -FOREVER
         return min((update.starting_at for update in self.updates if update.changes.mode == "seats"), default=FOREVER)
 
+    @property
+    def seat_group_key(self) -> str:
+        """Whose seats they are: no accepted update says another but the one with which they begin (M19)."""
+        said = [self.definition.seat_group_key, *(update.changes.seat_group_key for update in self.updates)]
+        return [key for key in said if key is not None][-1]
+
     def mode(self, at: Instant) -> Mode:
         return "seats" if at >= self.converted_at else "quantity"
 

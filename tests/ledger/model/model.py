@@ -177,7 +177,7 @@ class Model:
         have_some = {(scope.contract_id, scope.seat_group_key, scope.seat_id) for scope in scopes}
         for contract in account.known.contracts.values():
             for subscription in contract.subscriptions.values():
-                key = subscription.settings(at).seat_group_key
+                key = subscription.seat_group_key
                 sight = seats.at(seats.sights(subscription), at)
                 for assigned in sight.assigned:
                     if (contract.contract_id, key, assigned) not in have_some:

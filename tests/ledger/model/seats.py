@@ -206,7 +206,7 @@ def _apply(
             assigned.add(comer)
             state.added[comer] = edit
             if operation.carry_balance:
-                key = subscription.settings(operation.starting_at).seat_group_key
+                key = subscription.seat_group_key
                 sequence = _order((edit, index, operation))
                 state.carries.append(Carry(subscription, key, leaver, comer, edit, sequence))
     return unassigned
