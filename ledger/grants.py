@@ -7,6 +7,7 @@ start for 100,000 seats writes nothing. A `Credit` is either, ready to be played
 
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache, partial
+from heapq import heappop, heappush
 from typing import NamedTuple, TypeVar
 
 from ledger import seats
@@ -658,25 +659,27 @@ def carried_in(
     earned: Instant,
 ) -> bool:
     """Whether a carried move had handed a period's slice to a seat by the time when the seat would earn its own (L11, D20)."""
+    if earned <= period.earns_from:
+        return False
     born, dies = contract.life(subscription)
-
-    def handed(seat_id: str, at: Instant, order: int) -> bool:
-        """Whether a seat was handed the slice by a move before the one of this place."""
-        return any(
-            move.to_seat_id == seat_id
-            and move.carry_balance
-            and (move.at, move.order) < (at, order)
-            and born <= move.at < dies
-            and has(move.from_seat_id, move.at, move.order)
-            for move in seats.moves(book, customer.number, subscription, seat_id, period.earns_from + 1, at + 1)
-        )
-
-    def has(seat_id: str, at: Instant, order: int) -> bool:
-        """Whether a seat counts as having been given the slice before a move."""
-        first = first_assigned(stays_of(book, customer, contract, subscription, seat_id), period)
-        return (first is not None and first < at) or handed(seat_id, at, order)
-
-    return earned > period.earns_from and handed(seat_id, earned + 1, 0)
+    # Newest first: whoever gave it to one that hands it on later is looked at once, however many moves an instant has.
+    givers: list[tuple[int, int, str]] = []
+    looked_at: set[str] = set()
+    to, before = seat_id, (earned + 1, 0)
+    while True:
+        if to not in looked_at:
+            looked_at.add(to)
+            for move in seats.moves(book, customer.number, subscription, to, period.earns_from + 1, before[0] + 1):
+                place = move.at, move.order
+                if move.to_seat_id == to and move.carry_balance and place < before and born <= move.at < dies:
+                    heappush(givers, (-move.at, -move.order, move.from_seat_id))
+        if not givers:
+            return False
+        at, order, to = heappop(givers)
+        before = -at, -order
+        first = first_assigned(stays_of(book, customer, contract, subscription, to), period)
+        if first is not None and first < before[0]:
+            return True
 
 
 def gaps_of(

@@ -496,6 +496,19 @@ def test_a_burn_ahead_of_the_clock_is_counted_once_however_short_the_lateness() 
         assert isinstance(ledger.fold(ahead, now + later * HOUR), Repeated)
 
 
+def test_a_balance_that_goes_through_hundreds_of_seats_at_one_instant_arrives() -> None:
+    hand_on = " and ".join(f"move s{i} to s{i + 1} carrying" for i in range(350))
+    story = play_on_engine(f"""
+        contract c from 06-01
+        subscription team seats s0
+        recurring monthly 100 per seat of team every P1M
+        {hand_on} at 06-03
+        burn 10 by s350 at 06-04
+    """)
+
+    assert story.left("s350") == {"monthly": "90"}
+
+
 # --- what it costs ---------------------------------------------------------------------------------------------------
 
 
@@ -540,6 +553,15 @@ def test_two_seats_that_carry_to_each_other_in_turn_do_not_double_the_cost_each_
         return rows_for(story, f"burn 1 by p at {_hour(moves + 2)}")
 
     assert cost(24) < 6 * cost(12)
+
+
+def test_two_seats_that_carry_to_each_other_within_one_instant_do_not_double_the_cost_each_time() -> None:
+    def cost(moves: int) -> int:
+        hand_on = " and ".join(f"move {'pq'[i % 2]} to {'qp'[i % 2]} carrying" for i in range(moves))
+        story = "subscription team seats ana\nrecurring monthly 100 per seat of team every P1M"
+        return rows_for(f"{story}\nadd p and {hand_on} at 06-03", "burn 1 by p at 06-04")
+
+    assert cost(16) < 5 * cost(8)
 
 
 def test_an_idle_year_of_hourly_slices_is_one_step_while_nobody_owes() -> None:
