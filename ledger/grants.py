@@ -6,7 +6,7 @@ start for 100,000 seats writes nothing. A `Credit` is either, ready to be played
 """
 
 from collections.abc import Callable, Iterator
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from heapq import heappop, heappush
 from typing import NamedTuple, TypeVar
 
@@ -380,20 +380,33 @@ def periods(recurring: RecurringRow, low: Instant, high: Instant) -> Iterator[Pe
     """The periods of a recurring credit whose slices may be alive within `[low, high]`, in order."""
     given = recurring.given
     every, anchor = given.every, given.anchor
-    end = recurring.ending_before()
-    longest = max([given.duration_periods, *(update.changes.duration_periods or 1 for update in recurring.updates)])
     first = every.index(anchor, given.starting_at)
-    n = max(first, every.index(anchor, max(low, given.starting_at)) - longest)
-    while True:
-        starts = every.point(anchor, n)
-        earns_from = max(starts, given.starting_at)
-        if earns_from > high or earns_from >= end:
-            return
-        ends = every.point(anchor, n + 1)
-        settings = recurring.for_period(starts)
-        expires_at = min(every.point(anchor, n + settings.duration_periods), end)
-        yield Period(n, n - first, starts, ends, earns_from, min(ends, end), settings, expires_at)
+    n = max(first, every.index(anchor, max(low, given.starting_at)) - _longest(recurring))
+    end = recurring.ending_before()
+    while (period := _period(recurring, n, first, end)).earns_from <= high and period.earns_from < end:
+        yield period
         n += 1
+
+
+def _period(recurring: RecurringRow, n: int, first: int, end: Instant) -> Period:
+    every, anchor = recurring.given.every, recurring.given.anchor
+    starts, ends = every.point(anchor, n), every.point(anchor, n + 1)
+    settings = recurring.for_period(starts)
+    expires_at = min(every.point(anchor, n + settings.duration_periods), end)
+    earns_from = max(starts, recurring.given.starting_at)
+    return Period(n, n - first, starts, ends, earns_from, min(ends, end), settings, expires_at)
+
+
+def _period_of(recurring: RecurringRow, slice: int) -> Period:
+    first = recurring.given.every.index(recurring.given.anchor, recurring.given.starting_at)
+    return _period(recurring, first + slice, first, recurring.ending_before())
+
+
+def _longest(recurring: RecurringRow) -> int:
+    """For how many periods a slice lives at most."""
+    return max(
+        [recurring.given.duration_periods, *(update.changes.duration_periods or 1 for update in recurring.updates)]
+    )
 
 
 def slice_amount(recurring: RecurringRow, period: Period, units: int, starts: Instant, since: Instant) -> Amount:
@@ -429,7 +442,9 @@ def pooled_slices(
             continue
         subscription = contract.subscription(recurring.given.subscription_id, None, 0)
         edits = book.load(EDITS, edits_key(customer.number, holder, recurring.recurring_credit_id)) or EditsRow()
-        for period in periods(recurring, low, high):
+        asked = list(periods(recurring, low, high))
+        meant = _meant_slices(recurring, edits, asked, partial(_last_pooled, contract, recurring))
+        for period in asked:
             start, end = max(period.earns_from, window[0]), min(period.expires_at, window[1])
             if start >= end or end <= low or start > high:
                 continue
@@ -441,7 +456,7 @@ def pooled_slices(
             else:
                 credit.subscription_id = subscription.subscription_id
                 _quantities(book, customer, contract, subscription, recurring, period, credit)
-            _edit(credit, recurring, edits, partial(_last_pooled, contract, recurring))
+            _edit(credit, meant)
             if credit.start < credit.end and credit.end > low:
                 yield credit
 
@@ -534,35 +549,51 @@ def _slice(
     return credit
 
 
-def _edit(
-    credit: Credit,
-    recurring: RecurringRow,
-    edits: EditsRow,
-    last_started: LastStarted,
-    handed_at: Instant = ORIGIN,
-) -> None:
+class Meant(NamedTuple):
+    """What was voided and adjusted of a recurring credit, for one holder, by the slices that are meant."""
+
+    voids: dict[int | None, list[Void]]
+    adjustments: dict[int | None, list[Adjustment]]
+
+
+def _meant_slices(recurring: RecurringRow, edits: EditsRow, asked: list[Period], last_started: LastStarted) -> Meant:
+    """What means the slices of these periods; of all others, only what it takes no look at the seats to tell."""
+    meant = Meant({}, {})
+    if not asked or not (recurring.voids or edits.voids or edits.adjustments):
+        return meant
+    every, anchor = recurring.given.every, recurring.given.anchor
+    began: dict[int, tuple[Instant, bool]] = {}
+
+    def last(at: Instant, with_carried: bool) -> int | None:
+        if at < asked[0].earns_from:
+            return None  # what had started by then is none of these
+        own = every.index(anchor, at) - asked[0].n + asked[0].slice
+        if own in began and began[own] <= (at, with_carried):
+            return own  # no later slice starts before the period is over
+        found = last_started(at, with_carried)
+        if found == own:
+            began[own] = at, with_carried
+        return found
+
+    for void in (*recurring.voids, *edits.voids):
+        if void.seat_id is None:
+            slice = void.slice if void.slice is not None else last(void.voided_at, False)
+            meant.voids.setdefault(slice, []).append(void)
+    for adjustment in edits.adjustments:
+        if adjustment.seat_id is None:
+            slice = adjustment.slice if adjustment.slice is not None else last(adjustment.time, True)
+            meant.adjustments.setdefault(slice, []).append(adjustment)
+    return meant
+
+
+def _edit(credit: Credit, meant: Meant, handed_at: Instant = ORIGIN) -> None:
     """The void that counts and the adjustments of one slice (D17, D18)."""
-    voids = [
-        void
-        for void in (*recurring.voids, *edits.voids)
-        if void.seat_id is None
-        # A void speaks of what sits there, not of what comes there only later (D27).
-        and void.voided_at > handed_at
-        and (void.slice if void.slice is not None else last_started(void.voided_at, False)) == credit.slice
-    ]
+    # A void speaks of what sits there, not of what comes there only later (D27).
+    voids = [void for void in meant.voids.get(credit.slice, ()) if void.voided_at > handed_at]
     void = max(voids, key=_by_time, default=None)
     if void is not None:
         credit.cut(void.voided_at, "voided", ("contract-change", void.id))
-    credit.adjustments = sorted(
-        (
-            adjustment
-            for adjustment in edits.adjustments
-            if adjustment.seat_id is None
-            and (adjustment.slice if adjustment.slice is not None else last_started(adjustment.time, True))
-            == credit.slice
-        ),
-        key=_by_time,
-    )
+    credit.adjustments = sorted(meant.adjustments.get(credit.slice, ()), key=_by_time)
 
 
 def seat_slices(
@@ -589,8 +620,10 @@ def seat_slices(
         if not stays:
             continue
         edits = book.load(EDITS, edits_key(customer.number, key, recurring.recurring_credit_id)) or EditsRow()
-        last_started = cache(partial(_last_of_seat, book, customer, contract, subscription, recurring, holder.seat_id))
-        for period in periods(recurring, low, high):
+        asked = list(periods(recurring, low, high))
+        last_started = partial(_last_of_seat, book, customer, contract, subscription, recurring, holder.seat_id)
+        meant = _meant_slices(recurring, edits, asked, last_started)
+        for period in asked:
             earned = first_assigned(stays, period)
             if earned is None:
                 continue
@@ -603,7 +636,7 @@ def seat_slices(
             credit.subscription_id = subscription.subscription_id
             credit.amount = credit.granted = slice_amount(recurring, period, 1, earned, earned)
             credit.gaps = gaps_of(subscription, recurring, stays, credit.start, credit.end)
-            _edit(credit, recurring, edits, last_started)
+            _edit(credit, meant)
             if credit.start < credit.end and credit.end > low:
                 yield credit
 
@@ -710,51 +743,85 @@ def _last_of_seat(
     with_carried: bool,
 ) -> int | None:
     """Of an individual credit: of the slices that a seat earned, or was handed by carried moves, also on their way through
-    other seats."""
+    other seats. Looked for from `at` backwards, and no further than to the first that is found."""
+    every, anchor = recurring.given.every, recurring.given.anchor
+    earned = partial(_earned_before, book, customer, contract, subscription, recurring)
+    last = next(earned(seat_id, at + 1), None)
+    # Newest first, so that each seat is looked at once. A slice that is handed on has to live until the last move of its
+    # way, of several ways the one that ends first.
+    moves: list[tuple[Instant, int, int, str, str]] = []
+    handed_on_until: dict[str, Instant] = {}
+    looked_at: set[str] = set()
+    to, before = seat_id, (at + 1 if with_carried else at, 0, 0)
+    while True:
+        if to not in looked_at:
+            looked_at.add(to)
+            low = ORIGIN if last is None else last.ends
+            for place, giver in _carried_to(book, customer, contract, subscription.seat_group_key, to, low, before):
+                heappush(moves, (-place[0], -place[1], -place[2], giver, to))
+        if not moves:
+            return None if last is None else last.slice
+        moved_at, order, number, giver, taker = heappop(moves)
+        before = -moved_at, -order, -number
+        if last is not None and before[0] <= last.ends:
+            return last.slice  # nobody had earned a later one by then
+        until = before[0] if taker == seat_id else handed_on_until[taker]
+        handed_on_until[giver] = min(until, handed_on_until.get(giver, FOREVER))
+        gone = every.index(anchor, until) - _longest(recurring)
+        for period in earned(giver, before[0]):
+            if period.n <= gone or (last is not None and period.n <= last.n):
+                break
+            if until < period.expires_at:
+                last = period
+                break
+        to = giver
 
-    @cache
-    def earned_by(seat_id: str) -> dict[int, Instant]:
-        stays = stays_of(book, customer, contract, subscription, seat_id)
-        earned = {
-            period: first_assigned(stays, period) for period in periods(recurring, recurring.given.starting_at, at)
-        }
-        return {
-            period.slice: since
-            for period, since in earned.items()
-            if since is not None and not carried_in(book, customer, contract, subscription, seat_id, period, since)
-        }
 
-    expires_at = {period.slice: period.expires_at for period in periods(recurring, recurring.given.starting_at, at)}
-    handed: dict[str, dict[int, Instant]] = {}
-    for move in moves_before(book, customer, contract, subscription.seat_group_key, seat_id, at):
-        if move.at == at and not with_carried:
+def _earned_before(
+    book: Book,
+    customer: CustomerRow,
+    contract: ContractRow,
+    subscription: SubscriptionRow,
+    recurring: RecurringRow,
+    seat_id: str,
+    until: Instant,
+) -> Iterator[Period]:
+    """The periods whose slices a seat earned itself before an instant, the last one first."""
+    every, anchor = recurring.given.every, recurring.given.anchor
+    first, end = every.index(anchor, recurring.given.starting_at), recurring.ending_before()
+    stays = stays_of(book, customer, contract, subscription, seat_id)
+    seen: int | None = None
+    for stay in reversed(stays):
+        began, last = max(stay.start, recurring.given.starting_at), min(stay.end, end, until) - 1
+        if began > last:
             continue
-        given = [slice for slice, since in earned_by(move.from_seat_id).items() if since < move.at]
-        for slice in (*given, *handed.get(move.from_seat_id, ())):
-            if move.at < expires_at[slice]:
-                handed.setdefault(move.to_seat_id, {}).setdefault(slice, move.at)
-    started = [slice for slice, since in earned_by(seat_id).items() if since <= at]
-    return max([*started, *handed.get(seat_id, ())], default=None)
+        newest = every.index(anchor, last)
+        for n in range(newest if seen is None else min(newest, seen - 1), every.index(anchor, began) - 1, -1):
+            seen = n
+            period = _period(recurring, n, first, end)
+            since = first_assigned(stays, period)
+            assert since is not None
+            if not carried_in(book, customer, contract, subscription, seat_id, period, since):
+                yield period
 
 
-def moves_before(
-    book: Book, customer: CustomerRow, contract: ContractRow, seat_group_key: str, seat_id: str, at: Instant
-) -> list[seats.Move]:
-    """The carried moves until `at` through which anything may have come to a seat, in order."""
-    found: dict[tuple[Instant, int, int], seats.Move] = {}
-    look = [(seat_id, at)]
-    while look:
-        who, until = look.pop()
-        for subscription in contract.subscriptions:
-            if subscription.seat_group_key == seat_group_key:
-                born, dies = contract.life(subscription)
-                for move in seats.moves(book, customer.number, subscription, who, ORIGIN, until + 1):
-                    place = move.at, move.order, subscription.number
-                    carried = move.carry_balance and move.to_seat_id == who and born <= move.at < dies
-                    if carried and place not in found:
-                        found[place] = move
-                        look.append((move.from_seat_id, move.at))
-    return [found[place] for place in sorted(found)]
+def _carried_to(
+    book: Book,
+    customer: CustomerRow,
+    contract: ContractRow,
+    seat_group_key: str,
+    seat_id: str,
+    low: Instant,
+    before: tuple[Instant, int, int],
+) -> Iterator[tuple[tuple[Instant, int, int], str]]:
+    """The carried moves to a seat after an instant and before one's place among all moves, and who gave."""
+    for subscription in contract.subscriptions:
+        if subscription.seat_group_key == seat_group_key:
+            born, dies = contract.life(subscription)
+            for move in seats.moves(book, customer.number, subscription, seat_id, low, before[0] + 1):
+                place = move.at, move.order, subscription.number
+                if move.carry_balance and move.to_seat_id == seat_id and place < before and born <= move.at < dies:
+                    yield place, move.from_seat_id
 
 
 def next_slice_start(
@@ -884,6 +951,6 @@ def edit_handed_on(book: Book, customer: CustomerRow, credit: Credit, holder: Ho
     subscription = contract.subscription(recurring.given.subscription_id, None, 0)
     assert subscription is not None
     last_started = partial(_last_of_seat, book, customer, contract, subscription, recurring, holder.seat_id)
-    _edit(credit, recurring, edits, last_started, handed_at=credit.start)
+    _edit(credit, _meant_slices(recurring, edits, [_period_of(recurring, credit.slice)], last_started), credit.start)
     stays = stays_of(book, customer, contract, subscription, holder.seat_id)
     credit.gaps = gaps_of(subscription, recurring, stays, credit.start, credit.end)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import FrameType
 
 import msgspec
 import pytest
@@ -524,6 +525,24 @@ def rows_for(story: str, line: str) -> int:
     return rows.count
 
 
+def calls_for(story: str, line: str) -> int:
+    """How many functions of ours the last line of a story calls: what it costs where it reads few rows."""
+    played = play_on_engine(story, Ledger(MemoryRows(), **BOUNDS))
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        play_on(played, line)
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
 def test_a_chain_of_carried_moves_costs_a_row_or_two_for_each() -> None:
     """It was walked from each of its seats anew."""
 
@@ -562,6 +581,30 @@ def test_two_seats_that_carry_to_each_other_within_one_instant_do_not_double_the
         return rows_for(f"{story}\nadd p and {hand_on} at 06-03", "burn 1 by p at 06-04")
 
     assert cost(16) < 5 * cost(8)
+
+
+def test_an_adjustment_of_an_hourly_credit_does_not_make_each_later_burn_look_at_every_hour_since_it_began() -> None:
+    def cost(adjustment: str) -> int:
+        story = f"""
+            contract c from 2026-01-01
+            subscription team seats ana
+            recurring hourly 100 per seat of team every PT1H
+            burn 1 by ana at 2026-03-01
+            {adjustment}
+            burn 1 by ana at 2026-03-02
+        """
+        return calls_for(story, "burn 1 by ana at 2026-03-02T02:00")
+
+    assert cost("adjust hourly by 5 seat ana at 2026-03-01T12:00") < cost("") + 200
+
+
+def test_adjustments_of_a_slice_do_not_look_for_it_each_by_itself() -> None:
+    def cost(adjustments: int) -> int:
+        goodwill = "\n".join(f"adjust monthly by 1 seat ana at {_hour(i)}" for i in range(adjustments))
+        story = f"subscription team seats ana\nrecurring monthly 100 per seat of team every P1M\n{goodwill}"
+        return calls_for(story, "burn 1 by ana at 06-20")
+
+    assert cost(80) < cost(40) + 40 * 70
 
 
 def test_an_idle_year_of_hourly_slices_is_one_step_while_nobody_owes() -> None:
