@@ -360,7 +360,7 @@ class Ledger(Agreements):
         """The contract that ended last before an instant, else the next one to start (the wire)."""
         ended = [brief for brief in who.contracts if brief.ending_before <= at]
         if ended:
-            return max(ended, key=lambda brief: (brief.ending_before, brief.contract_id))
+            return min(ended, key=lambda brief: (-brief.ending_before, -brief.starting_at, brief.contract_id))
         return min(who.contracts, key=lambda brief: (brief.starting_at, brief.contract_id), default=None)
 
     def _burn(

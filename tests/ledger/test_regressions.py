@@ -510,6 +510,32 @@ def test_a_balance_that_goes_through_hundreds_of_seats_at_one_instant_arrives() 
     assert story.left("s350") == {"monthly": "90"}
 
 
+def test_of_two_contracts_that_ended_together_an_unnamed_burn_means_the_first_by_its_name(play: Play) -> None:
+    story = play(
+        """
+        contract a from 06-01 until 06-10
+        contract b from 06-01 until 06-10
+        burn 1 by ana at 06-14 anywhere
+        tick 06-20
+        """
+    )
+
+    assert (story.overage("ana", on="a"), story.overage("ana", on="b")) == ("1", "0")
+
+
+def test_a_carried_grant_recurs_though_it_was_voided_where_it_came_from(play: Play) -> None:
+    """The naive model had it recur no more."""
+    story = play("""
+        subscription team seats bo
+        grant daily 5 to seat bo from 01-01T12:00 every P1D
+        move bo to ana carrying at 01-03
+        void daily seat bo at 01-04
+        burn 5 by ana at 01-04T01:00
+    """)
+
+    assert story.balance("ana", at="01-05") == "5"
+
+
 # --- what it costs ---------------------------------------------------------------------------------------------------
 
 

@@ -244,7 +244,8 @@ class Account:
             instants |= {contract.starting_at, contract.ending_before}
         for holding in self.coming:
             instants |= {holding.starts_at, holding.ends_at, holding.expires_at, *(at for at, _ in holding.rises)}
-            instants |= set(_recurs_at(holding, until))
+            # To where it expires: a void may end it here, and not where it is carried to.
+            instants |= _recurs_at(holding, until, holding.expires_at)
         for history in self.seen.values():
             instants |= {sight.at for sight in history}
         instants |= {void.voided_at for void in self.known.voids}
@@ -321,7 +322,7 @@ class Account:
     def _recur(self, at: Instant) -> None:
         """Step 3: at the grid points strictly inside its window a grant is set to its amount (L8)."""
         for holding in self._live():
-            if holding.starts_at < at and at in _recurs_at(holding, at):
+            if holding.starts_at < at and at in _recurs_at(holding, at, holding.ends_at):
                 self.happened.add(at)
                 change = holding.amount - holding.left
                 self._write(at, holding, "lifted" if change > 0 else "forfeited", change, holding.fact)
@@ -601,14 +602,14 @@ class Account:
         self.written.clear()
 
 
-def _recurs_at(holding: Holding, until: Instant) -> set[Instant]:
-    """The grid points strictly between its start and its end, up to `until` (L8)."""
+def _recurs_at(holding: Holding, until: Instant, ends_at: Instant) -> set[Instant]:
+    """The grid points strictly between its start and an end, up to `until` (L8)."""
     if holding.recurrence is None:
         return set()
     every, anchor = holding.recurrence.every, holding.recurrence.anchor
     points: set[Instant] = set()
     n = every.index(anchor, holding.starts_at) + 1
-    while (point := every.point(anchor, n)) < holding.ends_at and point <= until:
+    while (point := every.point(anchor, n)) < ends_at and point <= until:
         points.add(point)
         n += 1
     return points
