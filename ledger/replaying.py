@@ -180,8 +180,6 @@ class Replaying(Settling):
         for shared in base.shared:
             if shared.dry is not None and shared.dry[0] >= since:
                 shared.dry = None
-            if shared.dry is None and not shared.left:
-                shared.dry = (base.start, "", 0)
         # Who owed then and has paid since owes again.
         for key in base.debtors:
             self._owe(holder_of(self.customer, key), key)

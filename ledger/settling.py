@@ -179,9 +179,8 @@ class Settling(Burning):
             if old.left != new.left or old.granted != new.granted:
                 changed = True
                 old.left, old.granted = new.left, new.granted
+                # It is not marked as dry where nothing is left: burns may end at it that their own grants paid.
                 self.touch_pool(old.contract, stretch.start)
-                if not old.left and not old.drawn and old.dry is None:
-                    old.dry = new.dry
         if changed:
             self._save_group_stretch(stretch)
         return changed

@@ -536,6 +536,21 @@ def test_a_carried_grant_recurs_though_it_was_voided_where_it_came_from(play: Pl
     assert story.balance("ana", at="01-05") == "5"
 
 
+def test_a_late_burn_finds_who_ended_at_a_grant_that_was_emptied_behind_him(play: Play) -> None:
+    """`LawBroken: paid 1 of 0 and nobody took it`, and the partition stood still."""
+    story = play("""
+        recurring hourly 10 to pool every PT2H from 01-01
+        grant ours 3 from 01-01 to pool priority 3 id gz
+        grant mine 2 to seat ana from 01-01 priority 3 id ga
+        burn 1 by ana at 01-01T02:00
+        burn 30 by bo at 01-01 id b
+        burn 5 by ana at 01-01 id c
+    """)
+
+    assert (story.overage("ana"), story.overage("bo")) == ("3", "17")
+    assert story.balance(at="01-01T03:00") == "9"
+
+
 # --- what it costs ---------------------------------------------------------------------------------------------------
 
 
