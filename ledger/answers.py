@@ -1,6 +1,9 @@
 """What the ledger answers: balances, entries, counts and charges, as values."""
 
+from hashlib import blake2b
 from typing import Literal
+
+import msgspec
 
 from ledger.amounts import Amount
 from ledger.facts import Price, Value
@@ -54,7 +57,11 @@ EntryType = Literal[
 
 class Entry(Value, kw_only=True, frozen=True):
     """One line of the account. `amount` is its signed change of the balance; `beside` what it did to the overage or,
-    for a lapse, what was not taken. The amounts of a scope's entries up to an instant sum to its balance (L14)."""
+    for a lapse, what was not taken. The amounts of a scope's entries up to an instant sum to its balance (L14).
+
+    Grants of one name meet where a carried move brings one to a seat that has its own. `origin` is the seat that had been
+    given what was brought (None: nobody brought it), `moves` how many moves it took. A debt has no name: of those that one
+    edit moves at one instant, `moves` counts the ones before."""
 
     time: Instant
     type: EntryType
@@ -63,16 +70,19 @@ class Entry(Value, kw_only=True, frozen=True):
     scope: Scope
     grant_id: str | None = None
     slice: int | None = None
+    origin: str | None = None
+    moves: int = 0
     cause_type: str
     cause_id: str
     balance_after: Amount = 0
 
     @property
     def entry_id(self) -> str:
-        """Made of what it is, never of when it was computed (L18)."""
-        slice = "" if self.slice is None else f"#{self.slice}"
-        whose = f"{self.scope.credit_type}:{self.scope.contract_id or ''}:{self.scope.seat_group_key}:{self.scope.seat_id or ''}"
-        return f"{self.cause_type}:{self.cause_id}:{self.type}:{whose}:{self.grant_id or ''}{slice}:{self.time}"
+        """Made of what it is, never of when it was computed or of how much it came to (L18). No two lines have one."""
+        grant = (self.grant_id, self.slice, self.origin, self.moves)
+        # A digest, since ids may be long, and written one behind the other two lines of them could read alike.
+        made_of = msgspec.msgpack.encode((self.cause_type, self.cause_id, self.type, self.scope, *grant, self.time))
+        return blake2b(made_of, digest_size=16).hexdigest()
 
 
 class Counts(Value, kw_only=True, frozen=True):

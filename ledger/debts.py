@@ -113,12 +113,12 @@ class Debts(Openings):
     def _debtors_until(self, at: Instant) -> list[bytes]:
         """Who may owe something in the newest stretch of the group until `at`: whoever is handed a debt by then, too."""
         debtors = self.debtors()
-        heirs = self._with_heirs(debtors, self.group.stretch.start, at)[len(debtors) :]
+        heirs = self.with_heirs(debtors, self.group.stretch.start, at)[len(debtors) :]
         for heir in heirs:
             self._owe(holder_of(self.customer, heir), heir)
         return self.debtors() if heirs else debtors
 
-    def _with_heirs(self, keys: Iterable[bytes], since: Instant, until: Instant = FOREVER) -> list[bytes]:
+    def with_heirs(self, keys: Iterable[bytes], since: Instant, until: Instant = FOREVER) -> list[bytes]:
         """Scopes, and after them those that their balances and debts are carried to in `(since, until]`, and so on."""
         found = list(keys)
         known = set(found)
@@ -143,7 +143,7 @@ class Debts(Openings):
         if not owed:
             return
         before = self.group_before(since)
-        handed = self._with_heirs(owed, ORIGIN if before is None else before.start)
+        handed = self.with_heirs(owed, ORIGIN if before is None else before.start)
         debtors = [holder_of(self.customer, key) for key in handed]
         of = Counter(holder.contract for holder in debtors)
         given_to_customer = b"G" + number_key(self.customer.number) + holder_key(self.customer, Holder(0))

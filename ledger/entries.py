@@ -107,7 +107,7 @@ def _behind(lines: Iterator[Entry], behind: Entry) -> Iterator[Entry]:
     return chain(alike, lines)
 
 
-def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, int]:
+def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, str, int, str, int]:
     scope = entry.scope
     return (
         entry.time,
@@ -115,11 +115,14 @@ def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, s
         entry.cause_id if entry.type in ("burned", "overage") else "",
         scope.credit_type,
         scope.contract_id or "",
+        scope.seat_group_key,
         scope.seat_id or "",
         entry.grant_id or "",
         # Several sets of one grant at one instant were told in their order: resets, then what recurs.
         "" if entry.type in ("lifted", "forfeited") else entry.cause_id,
         -1 if entry.slice is None else entry.slice,
+        entry.origin or "",
+        entry.moves,
     )
 
 

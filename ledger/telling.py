@@ -1,6 +1,9 @@
 """An account told aloud: who paid each burn, and what happened to every grant, as entries of a time."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from ledger import due, grants
@@ -11,7 +14,7 @@ from ledger.balances import Account
 from ledger.contracts import load_contract
 from ledger.everyone import seats_of
 from ledger.facts import SEAT_ID
-from ledger.grants import CONTRACT, SEAT, Credit, Holder, holder_key, holder_of, parts_of
+from ledger.grants import CONTRACT, SEAT, Adjustment, Credit, Holder, holder_key, holder_of, parts_of
 from ledger.history import attributions, holders_of, scope_of
 from ledger.instants import ORIGIN, Instant
 from ledger.rows import after, number_key, text_of
@@ -39,6 +42,7 @@ class Teller:
         self.until = until
         self.told: list[Entry] = []
         self.adjusted: set[str] = set()
+        self._debts_moved: Counter[tuple[Instant, EntryType, Holder, str]] = Counter()
 
     def emit_for(self, holder: Holder | None) -> Emit:
         """Where the entries of a scope go; None: of whichever pool a shared credit belongs to."""
@@ -68,13 +72,18 @@ class Teller:
         cause_type: str,
         cause_id: str,
     ) -> None:
-        if not self.since <= time < self.before or self.wanted.whose not in (None, holder):
+        if not self.asks_for(time, holder):
             return
         if not amount and not beside:
             return  # a slice of nothing is no line of the account
-        grant_id, slice = None, None
+        grant_id, slice, origin, moves = None, None, None, 0
         if name is not None:
-            _, _, grant_id, slice, _ = parts_of(name)
+            _, _, grant_id, slice, path = parts_of(name)
+            origin, moves = brought_from(path)
+        elif type in ("moved_in", "moved_out"):
+            debt = (time, type, holder, cause_id)
+            moves = self._debts_moved[debt]
+            self._debts_moved[debt] += 1
         scope = scope_of(self.wanted.customer_id, self.account.customer, holder, self.account.credit_type)
         if type in ("adjusted", "lapsed"):
             self.adjusted.add(cause_id)
@@ -87,10 +96,26 @@ class Teller:
                 scope=scope,
                 grant_id=grant_id,
                 slice=slice,
+                origin=origin,
+                moves=moves,
                 cause_type=cause_type,
                 cause_id=cause_id,
             )
         )
+
+    def asks_for(self, time: Instant, holder: Holder) -> bool:
+        """Whether what happens to a scope at an instant is to be told."""
+        return self.since <= time < self.before and self.wanted.whose in (None, holder)
+
+
+_STEP = re.compile(r">((?:[^\\>]|\\.)*)@-?[0-9]+")
+
+
+@lru_cache(maxsize=65_536)
+def brought_from(path: str) -> tuple[str | None, int]:
+    """The first seat of a credit's origin (`grants.brought_by`), and of how many moves that speaks."""
+    steps = _STEP.findall(path)
+    return (re.sub(r"\\(.)", r"\1", steps[0]) if steps else None), len(steps)
 
 
 def tell_account(account: Account, teller: Teller) -> None:
@@ -172,12 +197,28 @@ def _tell_lapses(account: Account, teller: Teller, holders: list[bytes]) -> None
             if recurring is not None and recurring.given.credit_type == account.credit_type:
                 found += [(key, grant_id, adjustment) for adjustment in edits.adjustments]
     for key, grant_id, adjustment in found:
-        if adjustment.id not in teller.adjusted:
-            holder, _ = grants.split_holder(who, key[5:])
-            if adjustment.seat_id is not None:
-                holder = Holder(holder.contract, adjustment.seat_id, holder.seat_group_key or SEAT_ID)
-            name = grants.name_of(grants.kind_of(holder), holder.contract, grant_id, adjustment.slice, "")
-            teller.tell(adjustment.time, "lapsed", 0, adjustment.amount, holder, name, "contract-change", adjustment.id)
+        holder, _ = grants.split_holder(who, key[5:])
+        if adjustment.seat_id is not None:
+            holder = Holder(holder.contract, adjustment.seat_id, holder.seat_group_key or SEAT_ID)
+        if adjustment.id in teller.adjusted or not teller.asks_for(adjustment.time, holder):
+            continue
+        if teller.wanted.whose is not None and _taken_by_an_heir(account, holder, adjustment):
+            continue  # told in the scope of the heir, for which nobody asked
+        name = grants.name_of(grants.kind_of(holder), holder.contract, grant_id, adjustment.slice, "")
+        teller.tell(adjustment.time, "lapsed", 0, adjustment.amount, holder, name, "contract-change", adjustment.id)
+
+
+def _taken_by_an_heir(account: Account, holder: Holder, adjustment: Adjustment) -> bool:
+    """Whether a seat to which a grant was carried took an adjustment of it. What names a seat, no other one takes (D27)."""
+    at = adjustment.time
+    if holder.seat_id is None or adjustment.seat_id is not None:
+        return False
+    _, *heirs = account.with_heirs([holder_key(account.customer, holder)], ORIGIN, at)
+    return any(
+        credit.active(at) and any(each.id == adjustment.id for each in credit.adjustments)
+        for heir in heirs
+        for credit in account.seat_credits(holder_of(account.customer, heir), at, at)
+    )
 
 
 def _tell_burn(account: Account, teller: Teller, burn: Burn, paid: list[tuple[str, Amount]]) -> None:

@@ -138,7 +138,9 @@ def _passed_through(lines: list[Any]) -> list[Any]:
 
     def what(line: Any) -> Any:
         sign = 1 if line.type == "moved_in" else -1
-        return line.time, line.scope, line.grant_id, line.slice, sign * line.amount, sign * line.beside
+        # Of debts, `moves` counts those that came and those that went each for itself.
+        grant = (line.grant_id, line.slice, line.origin, line.moves) if line.grant_id is not None else ()
+        return line.time, line.scope, grant, sign * line.amount, sign * line.beside
 
     brought = Counter(what(line) for line in lines if line.type == "moved_in")
     taken = Counter(what(line) for line in lines if line.type == "moved_out")
@@ -164,6 +166,8 @@ def _entries(lines: list[Any]) -> list[Any]:
                 line.scope,
                 line.grant_id,
                 None if line.type == "lapsed" else line.slice,
+                line.origin,
+                line.moves,
                 line.cause_id if line.type in ("burned", "overage", "adjusted", "voided") else "",
             )
         )

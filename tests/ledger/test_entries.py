@@ -37,14 +37,36 @@ def test_pages_come_to_the_whole(history: History, rng: random.Random) -> None:
     play_history(ledger, history)
     until = horizon(history)
     for customer_id in ledger.customers():
-        limit = rng.choice((1, 2, 3, 7))
-        told = ledger.entries(customer_id, until, limit=limit)
-        while len(told) % limit == 0 and (
-            page := ledger.entries(customer_id, until, behind=told[-1], limit=limit) if told else []
-        ):
-            assert len(page) <= limit
-            told += page
-        assert told == ledger.entries(customer_id, until)
+        assert paged(ledger, customer_id, until, rng.choice((1, 2, 3, 7))) == ledger.entries(customer_id, until)
+
+
+@on_drawn_histories(60)
+def test_a_scope_has_the_lines_that_the_whole_account_has_of_it(history: History, rng: random.Random) -> None:
+    """As a whole and in pages; also of a scope that has none."""
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    play_history(ledger, history)
+    until = rng.choice([horizon(history), *_instants(history)])
+    for customer_id in ledger.customers():
+        whole = ledger.entries(customer_id, until)
+        assert len({line.entry_id for line in whole}) == len(whole)
+        scopes = sorted({row.scope for row in ledger.balances(customer_id, until)}, key=repr)
+        in_pages = rng.choice(scopes) if scopes else None
+        for scope in scopes:
+            of_it = [line for line in whole if line.scope == scope]
+            assert ledger.entries(customer_id, until, scope=scope) == of_it
+            if scope == in_pages:
+                assert paged(ledger, customer_id, until, rng.choice((2, 5)), scope) == of_it
+
+
+def paged(ledger: Ledger, customer_id: str, until: Instant, limit: int, scope: Scope | None = None) -> list[Entry]:
+    """An account, or one scope of it, as who asks for page after page gets it."""
+    told: list[Entry] = []
+    page = ledger.entries(customer_id, until, scope=scope, limit=limit)
+    while page:
+        assert len(page) <= limit
+        told += page
+        page = ledger.entries(customer_id, until, scope=scope, behind=told[-1], limit=limit)
+    return told
 
 
 def _instants(history: History) -> list[Instant]:

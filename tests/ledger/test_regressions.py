@@ -24,10 +24,11 @@ from ledger.facts import (
 )
 from ledger.instants import DAY, FOREVER, HOUR, instant
 from ledger.ledger import NAMES, Ledger
-from ledger.outcome import Folded, Refused, Repeated, Waiting
+from ledger.outcome import Folded, Refused, Repeated, Scope, Waiting
 from tests.ledger.language import BOUNDS, Play, play_on
 from tests.ledger.language import play as play_on_engine
 from tests.ledger.memory import Counting, MemoryRows
+from tests.ledger.test_entries import paged
 
 
 def test_a_late_burn_before_a_carried_move_is_missing_at_who_it_was_carried_to(play: Play) -> None:
@@ -427,6 +428,118 @@ def test_lines_of_two_seats_have_two_names() -> None:
     lines = story.ledger.entries("acme", story.now + 1)
 
     assert len({line.entry_id for line in lines}) == len(lines) == 2
+
+
+def test_what_two_grants_of_one_name_paid_of_a_burn_is_two_lines_also_in_pages(play: Play) -> None:
+    """The seat had a slice of its own and another one's of the same period; the second line was missing behind the first."""
+    story = play("""
+        contract c from 06-01
+        subscription team seats x z
+        recurring monthly 100 per seat of team every P1M
+        remove z at 06-03
+        move x to z carrying at 06-05
+        burn 150 by z at 06-07 id b
+    """)
+    lines = story.ledger.entries("acme", story.now + 1)
+
+    assert [(line.amount // UNIT, line.origin, line.moves) for line in lines if line.cause_id == "b"] == [
+        (-100, None, 0),
+        (-50, "x", 1),
+    ]
+    assert len({line.entry_id for line in lines}) == len(lines)
+    if isinstance(story.ledger, Ledger):
+        assert paged(story.ledger, "acme", story.now + 1, 1) == lines
+
+
+def test_a_slice_that_was_carried_away_and_back_says_whose_it_was(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats a>b@7
+        recurring monthly 100 per seat of team every P1M
+        move a>b@7 to y\\ carrying at 06-03
+        move y\\ to a>b@7 carrying at 06-04
+    """)
+    lines = story.ledger.entries("acme", story.now + 1)
+
+    assert [(line.type, line.origin, line.moves) for line in lines] == [
+        ("granted", None, 0),
+        ("moved_out", None, 0),
+        ("moved_in", "a>b@7", 1),
+        ("moved_out", "a>b@7", 1),
+        ("moved_in", "a>b@7", 2),
+    ]
+
+
+def test_two_debts_that_one_edit_brings_to_a_seat_are_two_lines(play: Play) -> None:
+    """In two subscriptions, at one instant."""
+    story = play("""
+        contract c carry from 06-01
+        subscription team seats a
+        subscription club seats b
+        burn 5 by a at 06-02
+        burn 7 by b at 06-02
+        move a to z carrying in team and move b to z carrying in club at 06-03
+    """)
+    lines = [line for line in story.ledger.entries("acme", story.now + 1) if line.type == "moved_in"]
+
+    assert [line.beside // UNIT for line in lines] == [5, 7]
+    assert len({line.entry_id for line in lines}) == 2
+    if isinstance(story.ledger, Ledger):
+        assert [line for line in paged(story.ledger, "acme", story.now + 1, 1) if line.type == "moved_in"] == lines
+
+
+def test_lines_whose_ids_read_alike_in_a_row_have_two_names(play: Play) -> None:
+    """One reset takes `b:g` from `a`, and `g` from `a:b`."""
+    story = play("""
+        contract c from 06-01
+        grant b:g 5 to seat a
+        grant g 5 to seat a:b
+        reset at 06-03
+    """)
+    lines = story.ledger.entries("acme", story.now + 1)
+
+    assert len({line.entry_id for line in lines}) == len(lines) == 4
+
+
+def test_an_adjustment_that_an_heir_took_has_not_lapsed_for_who_asks_for_the_giver_alone() -> None:
+    ledger = play_on_engine("""
+        contract c from 06-01
+        grant g 100 to seat x
+        subscription team seats x
+        move x to y carrying at 06-03
+        adjust g by 5 at 06-05
+        move y to z carrying at 06-06
+        adjust g by 7 at 06-07
+        void g at 06-08
+        adjust g by 9 at 06-09
+    """).ledger
+    assert isinstance(ledger, Ledger)
+    until = instant("2026-07-01T00:00:00Z")
+
+    def told(seat_id: str) -> list[str]:
+        scope = Scope(customer_id="acme", contract_id="c", seat_id=seat_id)
+        lines = ledger.entries("acme", until, scope=scope)
+        assert lines == paged(ledger, "acme", until, 1, scope)
+        assert lines == [line for line in ledger.entries("acme", until) if line.scope == scope]
+        return [line.type for line in lines]
+
+    assert told("x") == ["granted", "moved_out", "lapsed"]
+    assert told("y") == ["moved_in", "adjusted", "moved_out"]
+    assert told("z") == ["moved_in", "adjusted", "voided"]
+
+
+def test_an_adjustment_of_a_pool_that_found_nothing_is_told_to_who_asks_for_the_pool() -> None:
+    ledger = play_on_engine("""
+        grant ours 5 until 02-01
+        grant gift 5 to customer until 02-01
+        adjust ours by 1 at 02-02
+        adjust gift by 1 customer at 02-02
+    """).ledger
+    assert isinstance(ledger, Ledger)
+    for contract_id in ("c", None):
+        scope = Scope(customer_id="acme", contract_id=contract_id)
+        lines = ledger.entries("acme", instant("2026-03-01T00:00:00Z"), scope=scope)
+        assert [line.type for line in lines] == ["granted", "expired", "lapsed"]
 
 
 def test_what_waited_is_folded_by_its_arrival_also_where_one_wakes_the_next() -> None:

@@ -22,6 +22,8 @@ from tests.ledger.model.earning import Earned
 from tests.ledger.model.known import Accepted, Known, KnownContract, KnownCredit, KnownSubscription
 from tests.ledger.model.seats import Carry, Sight
 
+Named = tuple[str | None, int | None, str | None, int]
+
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Holding:
@@ -66,6 +68,11 @@ class Holding:
             self.path,
             self.scope.contract_id is None,
         )
+
+    @property
+    def named(self) -> "Named":
+        """What a line of it says: its id and slice, who had been given it before all moves, and how many those were."""
+        return self.grant_id, self.slice, next(iter(self.path), None), len(self.path)
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -411,11 +418,9 @@ class Account:
             self._write(adjustment.time, holding, "adjusted", taken, adjustment)
             holding.granted += taken
         if taken != adjustment.amount:
-            scope, slice = (
-                (holding.scope, holding.slice) if holding else (self._lapses_in(adjustment), adjustment.slice)
-            )
-            lapsed = adjustment.amount - taken
-            self._beside(adjustment.time, scope, "lapsed", lapsed, adjustment, (adjustment.grant_id, slice))
+            scope = holding.scope if holding else self._lapses_in(adjustment)
+            grant = holding.named if holding else (adjustment.grant_id, adjustment.slice, None, 0)
+            self._beside(adjustment.time, scope, "lapsed", adjustment.amount - taken, adjustment, grant)
 
     def _adjusted_by(self, adjustment: CreditsAdjusted) -> Holding | None:
         """The active holding that is meant; of several at one seat the one that ranks first (M11)."""
@@ -539,7 +544,7 @@ class Account:
         self.written[holding] = None
         holding.left += amount
         holding.sums[kind] = holding.sums.get(kind, 0) + amount
-        self._enter(at, holding.scope, kind, amount, beside, cause, (holding.grant_id, holding.slice))
+        self._enter(at, holding.scope, kind, amount, beside, cause, holding.named)
 
     def _beside(
         self,
@@ -548,11 +553,18 @@ class Account:
         kind: EntryType,
         beside: Amount,
         cause: AnyFact,
-        grant: tuple[str | None, int | None] = (None, None),
+        grant: Named | None = None,
     ) -> None:
         if kind != "lapsed":
             self.balance.setdefault(scope, 0)
-        self._enter(at, scope, kind, 0, beside, cause, grant)
+        self._enter(at, scope, kind, 0, beside, cause, grant or (None, None, None, self._moved(at, scope, kind, cause)))
+
+    def _moved(self, at: Instant, scope: Scope, kind: EntryType, edit: AnyFact) -> int:
+        """How many debts this edit has moved in or out of a scope at this instant so far."""
+        if kind not in ("moved_in", "moved_out"):
+            return 0
+        alike = (at, scope, kind, None, edit.id)
+        return [(each.time, each.scope, each.type, each.grant_id, each.cause_id) for each in self.entries].count(alike)
 
     def _enter(
         self,
@@ -562,7 +574,7 @@ class Account:
         amount: Amount,
         beside: Amount,
         cause: AnyFact,
-        grant: tuple[str | None, int | None],
+        grant: Named,
     ) -> None:
         """What changes nothing is not written (M13)."""
         if not amount and not beside:
@@ -579,6 +591,8 @@ class Account:
                 scope=scope,
                 grant_id=grant[0],
                 slice=grant[1],
+                origin=grant[2],
+                moves=grant[3],
                 cause_type=topic(cause),
                 cause_id=cause.id,
                 balance_after=after,
