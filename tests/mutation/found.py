@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 
 from tests.mutation.mutants import ROOT, Mutant
@@ -9,6 +10,8 @@ from tests.mutation.mutants import ROOT, Mutant
 KEPT = ROOT / ".mutants"
 #: In the order in which mutants meet them.
 SUITES = ("pencil", "duels", "reopened", "properties", "wire")
+#: What is kept and doesn't read like this, was kept by a run of another time, and the mutant is met anew.
+_VERDICT = re.compile(rf"green ({'|'.join(SUITES)})|({'|'.join(SUITES)}) .+")
 
 
 def green(suite: str) -> str:
@@ -42,7 +45,9 @@ class Found:
         lines = self._file.read_text().splitlines() if self._file.exists() else []
         for name, text, tests, verdict in map(json.loads, lines):
             mutant = by_key.get((name, text))
-            if mutant is not None and (not _is_green(verdict) or tests == self._tests or name in explained):
+            if mutant is None or not _VERDICT.fullmatch(verdict):
+                continue
+            if not _is_green(verdict) or tests == self._tests or name in explained:
                 self._know(mutant, verdict)
 
     def next_suite(self, mutant: Mutant) -> str | None:
