@@ -33,8 +33,8 @@ DUELS_MET = 20
 #: A test that takes so much longer than on the unchanged code, watched, is in an endless loop: that is red, too.
 PATIENCE, PATIENCE_S = 3, 2.0
 MEMORY = 3 << 30
-#: So long a test of the last two suites looks for something.
-MOMENT_S = 0.5
+#: So long a test of the last two suites looks for something. One that says nothing before its end, and needs longer, is not met.
+MOMENT_S = 0.25
 
 #: What `meet` says last of a mutant that no test turned red.
 GREEN = "green"
@@ -47,6 +47,8 @@ class Test:
     name: str
     suite: str
     run: Callable[[], None]
+    #: Looks at one drawn example after the other, so that it tells something whenever it is interrupted.
+    drawn: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +96,10 @@ class _Session:
         if session.testsfailed:
             return True
         self.came_so_far = True
+        from tests.ledger import test_laws  # noqa: PLC0415
+
+        # Red is enough; a smaller history takes longer than a moment.
+        vars(test_laws)["SHRINKING_S"] = 0
         tests = [test for item in session.items if (test := _of_pytest(item)) is not None]
         self.act(tests + duel_tests(self.duels))
         return True
@@ -110,6 +116,8 @@ def _of_pytest(item: pytest.Item) -> Test | None:
     else:
         suite = "reopened" if player == "reopened" else "wire" if item.path.parent.name == "wire" else "properties"
 
+    drawn = hasattr(item.obj, "hypothesis") or item.get_closest_marker("drawn") is not None
+
     def run() -> None:
         item._initrequest()
         try:
@@ -120,7 +128,7 @@ def _of_pytest(item: pytest.Item) -> Test | None:
         finally:
             item.ihook.pytest_runtest_teardown(item=item, nextitem=None)
 
-    return Test(name=f"{item.path.stem}::{item.name}", suite=suite, run=run)
+    return Test(name=f"{item.path.stem}::{item.name}", suite=suite, run=run, drawn=drawn)
 
 
 def duel_tests(duels: dict[int, bytes]) -> list[Test]:
@@ -238,6 +246,8 @@ def in_order(mutant: Mutant, tests: Iterable[Test], recorded: Recorded, kills: C
 
     def runs(test: Test) -> bool:
         lines = recorded.lines.get(test.name)
+        if test.suite in BY_CHANCE and not test.drawn and recorded.seconds[test.name] > MOMENT_S:
+            return False
         return lines is not None and (not mutant.function or not lines.get(mutant.file, set()).isdisjoint(mutant.lines))
 
     def rank(test: Test) -> tuple[int, int, int, int, float]:

@@ -59,7 +59,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
     seen: Counter[tuple[str, str]] = Counter()
     for top in tree.body:
         for place in _places(top, _Place("", top, range(0), top)):
-            for what, change in _changes(place.node):
+            for what, change in _changes(place):
                 seen[place.function, what] += 1
                 number = seen[place.function, what]
                 yield Mutant(
@@ -88,13 +88,16 @@ class _Place:
     owner: ast.stmt
     lines: range
     node: ast.AST
+    #: Of a statement within a function: those it stands among, and where.
+    among: list[ast.stmt] | None = None
+    index: int = 0
 
 
 def _places(node: ast.AST, around: _Place, named: str = "") -> Iterator[_Place]:
     """What runs and matters, each with its function and the lines of its statement."""
     here = replace(around, node=node, lines=_head(node) or around.lines)
     yield here
-    within = here
+    within = here = replace(here, among=None)
     if isinstance(node, ast.ClassDef):
         named = f"{named}{node.name}."
     elif isinstance(node, ast.FunctionDef) and not around.function:
@@ -102,12 +105,14 @@ def _places(node: ast.AST, around: _Place, named: str = "") -> Iterator[_Place]:
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "bases", "keywords") and not isinstance(node, ast.Call):
             continue
-        for child in value if isinstance(value, list) else [value]:
+        # The defaults of a function are made where it is defined.
+        outer = within if name == "body" else here
+        for i, child in enumerate(value if isinstance(value, list) else [value]):
             if isinstance(child, ast.AST) and not isinstance(
                 child, ast.Raise | ast.Assert | ast.JoinedStr | ast.ImportFrom
             ):
-                # The defaults of a function are made where it is defined.
-                yield from _places(child, within if name == "body" else here, named)
+                inside = isinstance(child, ast.stmt) and outer.function
+                yield from _places(child, replace(outer, among=value, index=i) if inside else outer, named)
 
 
 def _head(node: ast.AST) -> range | None:
@@ -136,12 +141,10 @@ OPERATED: dict[type[ast.operator], type[ast.operator]] = {
 }  # fmt: skip
 
 
-def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
-    yield from _of_expression(node)
-    if not isinstance(node, ast.ClassDef | ast.Module):
-        for name in ("body", "orelse"):
-            if isinstance(body := getattr(node, name, None), list):
-                yield from _of_statements(body)
+def _changes(place: _Place) -> Iterator[tuple[str, Change]]:
+    yield from _of_expression(place.node)
+    if place.among is not None:
+        yield from _of_statement(place.among, place.index)
 
 
 def _of_expression(node: ast.AST) -> Iterator[tuple[str, Change]]:
@@ -174,17 +177,16 @@ def _of_expression(node: ast.AST) -> Iterator[tuple[str, Change]]:
             yield f"`{_short(node)}`: to {swapped}", _set(node.func, "id", swapped)
 
 
-def _of_statements(body: list[ast.stmt]) -> Iterator[tuple[str, Change]]:
-    for i, statement in enumerate(body):
-        match statement:
-            case (
-                ast.Expr(value=ast.Call())
-                | ast.AugAssign()
-                | ast.Continue()
-                | ast.Break()
-                | ast.Assign(targets=[ast.Attribute() | ast.Subscript()])
-            ):
-                yield f"`{_short(statement)}` left out", _put(body, i, ast.copy_location(ast.Pass(), statement))
+def _of_statement(among: list[ast.stmt], index: int) -> Iterator[tuple[str, Change]]:
+    match statement := among[index]:
+        case (
+            ast.Expr(value=ast.Call())
+            | ast.AugAssign()
+            | ast.Continue()
+            | ast.Break()
+            | ast.Assign(targets=[ast.Attribute() | ast.Subscript()])
+        ):
+            yield f"`{_short(statement)}` left out", _put(among, index, ast.copy_location(ast.Pass(), statement))
 
 
 def _short(node: ast.AST) -> str:
