@@ -1,0 +1,189 @@
+"""Edges that a mutation run showed to be unguarded: what happens at one instant, what is carried on, what is named twice."""
+
+from tests.ledger.language import Play
+
+# --- what carried moves hand on --------------------------------------------------------------------------------------
+
+
+def test_what_is_carried_was_granted_what_it_was(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        grant gift 10 to seat ana
+        burn 4 by ana at 06-05
+        move ana to di carrying at 06-10
+    """)
+
+    assert (story.left("di"), story.granted("di")) == ({"gift": "6"}, "10")
+
+
+def test_what_is_carried_recurs_in_full(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        grant weekly 10 to seat ana every P1W
+        burn 4 by ana at 06-05
+        move ana to di carrying at 06-06
+        move di to ed carrying at 06-10
+    """)
+
+    assert [story.balance("di", at) for at in ("06-06", "06-08", "06-10")] == ["6", "10", "0"]
+    assert [story.balance("ed", at) for at in ("06-10", "06-15")] == ["10", "10"]
+
+
+def test_of_moves_at_one_instant_the_later_ones_take_what_the_earlier_brought(play: Play) -> None:
+    onwards = play("""
+        contract c from 06-01
+        subscription team seats ana
+        grant gift 10 to seat ana
+        move ana to di carrying and move di to ed carrying at 06-10
+    """)
+    away = play("""
+        contract c from 06-01
+        subscription team seats ana di
+        grant gift 10 to seat ana
+        move di to ed carrying and move ana to di carrying at 06-10
+    """)
+
+    assert [onwards.balance(who) for who in ("ana", "di", "ed")] == ["0", "0", "10"]
+    assert [away.balance(who) for who in ("ana", "di", "ed")] == ["0", "10", "0"]
+
+
+def test_a_row_says_of_which_subscription_a_slice_is_wherever_it_was_carried(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana bo
+        recurring monthly 10 per seat of team every P1M
+        recurring shared 10 per unit of team every P1M
+        recurring plain 10 to pool every P1M
+        move ana to di carrying at 06-10
+    """)
+
+    rows = {row.scope.seat_id: row.grants for row in story.ledger.balances("acme", story.now + 1)}
+    assert {seat: [each.subscription_id for each in grants] for seat, grants in rows.items() if grants} == {
+        None: [None, "team"],
+        "bo": ["team"],
+        "di": ["team"],
+    }
+
+
+def test_what_was_carried_is_revoked_where_it_sits_and_given_back_there(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana revoking
+        recurring monthly 10 per seat of team every P1M
+        move ana to di carrying at 06-10
+        burn 3 by di at 06-11
+        remove di at 06-15
+        add di at 06-20
+    """)
+
+    assert [story.left("di", at) for at in ("06-14", "06-15", "06-20")] == [{"monthly": "7"}, {}, {"monthly": "7"}]
+
+
+def test_a_void_at_the_instant_of_a_move_means_what_sat_there_before(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        grant gift 10 to seat ana
+        recurring monthly 5 per seat of team every P1M
+        move ana to di carrying at 06-10
+        void gift seat di at 06-10
+        void monthly slice 0 seat di at 06-10
+    """)
+
+    assert story.left("di") == {"monthly": "5", "gift": "10"}
+
+
+def test_a_void_just_after_a_move_means_what_came_there(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        grant gift 10 to seat ana
+        recurring monthly 5 per seat of team every P1M
+        move ana to di carrying at 06-10
+        void gift seat di at 06-10T00:00:00.000001
+        void monthly slice 0 seat di at 06-10T00:00:00.000001
+    """)
+
+    assert story.left("di") == {}
+
+
+def test_a_move_before_the_subscription_lives_carries_nothing(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        grant gift 10 to seat ana
+        subscription team seats ana from 06-10
+        move ana to di carrying at 06-05
+        tick 06-12
+    """)
+
+    assert (story.left("ana"), story.left("di")) == ({"gift": "10"}, {})
+    assert story.seats() == "di +0"
+
+
+def test_a_move_at_the_start_of_a_subscription_carries_and_one_at_its_end_does_not(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        grant gift 10 to seat ana
+        subscription team seats ana from 06-10 until 06-20
+        move ana to di carrying at 06-10
+        move di to ed carrying at 06-20
+    """)
+
+    assert [story.balance(who, "06-21") for who in ("ana", "di", "ed")] == ["0", "10", "0"]
+
+
+def test_who_was_handed_the_slice_at_the_start_of_a_period_earns_its_own_besides(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 10 per seat of team every P1M for 2 periods
+        burn 1 by ana at 06-20
+        move ana to di carrying at 07-01
+    """)
+
+    assert story.left("di", "07-02") == {"monthly#0": "9", "monthly#1": "10"}
+    assert story.left("ana", "07-02") == {}
+
+
+def test_a_slice_handed_just_after_a_period_began_is_the_only_one(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 10 per seat of team every P1M
+        move ana to di carrying at 07-01T00:00:00.000001
+    """)
+
+    assert story.entries("di", "07-10") == ["moved_in 10 monthly"]
+
+
+def test_who_came_before_it_was_handed_a_slice_has_earned_its_own(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 30 per seat of team every P1M
+        add di at 06-11
+        remove di at 06-16
+        move ana to di carrying at 06-21
+    """)
+
+    assert story.entries("di") == ["granted 20 monthly", "moved_in 30 monthly"]
+
+
+def test_a_chain_of_moves_within_a_period_hands_the_one_slice_on(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 30 per seat of team every P1M
+        move ana to di carrying at 06-11
+        move di to ed carrying at 06-12
+        add di at 06-13
+        add ana at 06-14
+        move ed to fy carrying at 06-15
+        move fy to di at 06-16
+        tick 06-20
+    """)
+
+    assert story.refused() == {list(story.outcomes)[-1]: "already_assigned"}
+    assert [story.balance(who) for who in ("ana", "di", "ed", "fy")] == ["0", "0", "0", "30"]
