@@ -187,3 +187,134 @@ def test_a_chain_of_moves_within_a_period_hands_the_one_slice_on(play: Play) -> 
 
     assert story.refused() == {list(story.outcomes)[-1]: "already_assigned"}
     assert [story.balance(who) for who in ("ana", "di", "ed", "fy")] == ["0", "0", "0", "30"]
+
+
+def test_of_three_moves_at_one_instant_each_takes_what_was_there_when_its_turn_came(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana di
+        grant anas 10 to seat ana
+        grant dis 7 to seat di
+        move di to ed carrying and move ana to di carrying and move di to fy carrying at 06-10
+    """)
+
+    assert [story.left(who) for who in ("ana", "di", "ed", "fy")] == [{}, {}, {"dis": "7"}, {"anas": "10"}]
+
+
+def test_of_three_moves_at_one_instant_each_takes_the_debt_that_was_there_when_its_turn_came(play: Play) -> None:
+    story = play("""
+        contract c carry from 06-01
+        subscription team seats ana di
+        burn 4 by ana at 06-05
+        burn 3 by di at 06-05
+        move di to ed carrying and move ana to di carrying and move di to fy carrying at 06-10
+    """)
+
+    assert [story.overage(who) for who in ("ana", "di", "ed", "fy")] == ["0", "0", "3", "4"]
+
+
+def test_debts_that_meet_on_their_way_are_owed_together(play: Play) -> None:
+    story = play("""
+        contract c carry from 06-01
+        subscription team seats ana di
+        subscription staff seats bo
+        burn 4 by ana at 06-05
+        burn 2 by bo at 06-05
+        move ana to ed carrying in team at 06-10
+        move bo to ed carrying in staff at 06-10
+        move ed to fy carrying in team at 06-10
+        burn 1 by fy at 06-11
+        grant gift 5 to seat fy from 06-12
+    """)
+
+    assert [story.overage(who, "06-11") for who in ("ana", "bo", "ed", "fy")] == ["0", "0", "0", "6"]
+    assert story.overage("fy") == "2"
+
+
+def test_what_was_revoked_is_given_back_though_its_seat_burned_meanwhile(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana revoking
+        recurring monthly 10 per seat of team every P1M
+        burn 3 by ana at 06-05
+        remove ana at 06-10
+        burn 2 by ana at 06-12
+        add ana at 06-20
+        burn 1 by ana at 06-21
+    """)
+
+    assert (story.left("ana"), story.overage("ana")) == ({"monthly": "6"}, "2")
+
+
+def test_a_seat_knows_of_a_move_the_very_next_microsecond(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        grant gift 10 to seat ana
+        move ana to di carrying at 06-10T00:00:00.000001 said 06-01
+        burn 1 by ana at 06-10
+        burn 2 by ana at 06-11
+    """)
+
+    assert (story.overage("ana"), story.left("di")) == ("2", {"gift": "9"})
+
+
+# --- debts -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_burned_before_the_contract_is_no_debt_though_it_is_told_last(play: Play) -> None:
+    story = play("""
+        contract c carry from 02-01
+        burn 3 by ana at 02-01
+        burn 4 by ana at 01-15
+        grant gift 10 to seat ana from 02-10
+    """)
+
+    assert story.left("ana") == {"gift": "7"}
+
+
+def test_a_debt_was_paid_by_a_grant_that_is_long_over(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01
+        burn 4 by ana at 01-05
+        grant brief 10 to seat ana from 01-10 until 01-12
+        grant gift 10 to seat ana from 06-01
+        burn 1 by ana at 06-02
+        tick 06-03
+    """)
+
+    assert (story.left("ana"), story.overage("ana")) == ({"gift": "9"}, "0")
+
+
+def test_a_debt_that_was_handed_over_was_paid_by_a_grant_that_is_long_over(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01
+        subscription team seats ana
+        grant brief 10 to seat di from 01-10 until 01-12
+        burn 4 by ana at 01-05
+        move ana to di carrying at 01-06
+        grant gift 10 to seat di from 06-01
+        burn 1 by di at 06-02
+    """)
+
+    assert (story.left("di"), story.overage("di")) == ({"gift": "9"}, "0")
+
+
+# --- what is beside an entry -----------------------------------------------------------------------------------------
+
+
+def test_what_comes_and_goes_by_itself_says_nothing_of_the_overage(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team quantity 1
+        recurring monthly 30 per unit of team every P1M
+        grant weekly 10 every P1W rollover max 2
+        burn 4 at 06-02
+        reset at 06-05
+        quantity 2 at 06-16
+        tick 07-02
+    """)
+
+    lines = story.ledger.entries("acme", story.now)
+    assert {line.type for line in lines} == {"granted", "burned", "forfeited", "lifted", "expired"}
+    assert all(not line.beside for line in lines)
