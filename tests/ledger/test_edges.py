@@ -1,6 +1,22 @@
 """Edges that a mutation run showed to be unguarded: what happens at one instant, what is carried on, what is named twice."""
 
-from tests.ledger.language import Play
+import pytest
+
+from ledger.facts import ContractUpdated
+from ledger.instants import DAY
+from ledger.outcome import Folded, Refused
+from tests.ledger import language
+from tests.ledger.language import Play, Played, play_on
+
+WHOSE = pytest.mark.parametrize(
+    ("grants", "void", "by"),
+    [
+        ("grant ours 10", "void ours", ""),
+        ("grant ours 10 to seat ana", "void ours", "by ana"),
+        ("recurring monthly 10 to pool every P1M", "void monthly slice 0", ""),
+        ("recurring monthly 10 per seat of team every P1M", "void monthly slice 0 seat ana", "by ana"),
+    ],
+)
 
 # --- what carried moves hand on --------------------------------------------------------------------------------------
 
@@ -318,3 +334,238 @@ def test_what_comes_and_goes_by_itself_says_nothing_of_the_overage(play: Play) -
     lines = story.ledger.entries("acme", story.now)
     assert {line.type for line in lines} == {"granted", "burned", "forfeited", "lifted", "expired"}
     assert all(not line.beside for line in lines)
+
+
+# --- what was said before is said otherwise --------------------------------------------------------------------------
+
+
+@WHOSE
+def test_a_void_that_is_put_off_gives_back_what_was_burned_meanwhile(
+    play: Play, grants: str, void: str, by: str
+) -> None:
+    story = play(f"""
+        contract c from 06-01
+        subscription team seats ana
+        {grants}
+        {void} at 06-10 said 06-05
+        burn 3 {by} at 06-12
+        tick 06-14
+        {void} at 06-15 said 06-14
+        tick 06-16
+    """)
+
+    who = by.removeprefix("by ") or "pool"
+    assert (story.balance(who, "06-14"), story.overage(who)) == ("7", "0")
+    assert story.balance(who) == "0"
+
+
+@WHOSE
+def test_a_void_that_is_brought_forward_takes_what_was_burned_meanwhile(
+    play: Play, grants: str, void: str, by: str
+) -> None:
+    story = play(f"""
+        contract c from 06-01
+        subscription team seats ana
+        {grants}
+        {void} at 06-15 said 06-05
+        burn 3 {by} at 06-12
+        {void} at 06-10 said 06-13
+        tick 06-16
+    """)
+
+    who = by.removeprefix("by ") or "pool"
+    assert (story.balance(who), story.overage(who)) == ("0", "3")
+
+
+@WHOSE
+def test_a_late_adjustment_counts_before_what_was_burned_since(play: Play, grants: str, void: str, by: str) -> None:
+    adjust = void.replace("void", "adjust")
+    story = play(f"""
+        contract c from 06-01
+        subscription team seats ana
+        {grants}
+        burn 3 {by} at 06-12
+        {adjust} by -8 at 06-10
+        burn 1 {by} at 06-14
+    """)
+
+    who = by.removeprefix("by ") or "pool"
+    assert (story.balance(who), story.overage(who)) == ("0", "2")
+
+
+def test_what_an_end_said_late_unearned_is_paid_anew(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 10 per seat of team every P1M priority 1
+        recurring shared 10 per unit of team every P1M priority 2
+        grant ours 50 priority 3
+        burn 30 by ana at 07-05
+        end team at 07-01 said 07-06
+        burn 1 by ana at 07-07
+    """)
+
+    assert (story.left("ana"), story.left()) == ({}, {"shared": "0", "ours": "19"})
+
+
+def test_a_raise_taken_back_late_is_paid_anew(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team quantity 1
+        recurring shared 30 per unit of team every P1M priority 1
+        grant ours 50 priority 2
+        quantity +1 at 06-16
+        burn 40 at 06-20
+        quantity -1 at 06-10 said 06-21
+        burn 1 at 06-22
+    """)
+
+    assert story.left() == {"shared": "0", "ours": "39"}
+
+
+# --- what raised a slice ---------------------------------------------------------------------------------------------
+
+
+def causes(story: Played) -> list[str]:
+    lines = story.ledger.entries("acme", story.now + 1)
+    return [line.cause_id for line in lines if line.type == "granted" and line.cause_type == "seat-change"]
+
+
+def test_a_rise_names_the_edit_that_raised_it() -> None:
+    story = language.play("""
+        contract c from 06-01
+        subscription team seats ana
+        subscription units quantity 1
+        recurring monthly 10 per unit of team every P1M
+        recurring more 10 per unit of units every P1M
+        add bo in team at 06-10 id adding
+        unassigned +1 in team at 06-11 id holding
+        quantity 2 in units at 06-12 id setting
+        quantity +1 in units at 06-13 id changing
+    """)
+
+    assert causes(story) == ["adding", "holding", "setting", "changing"]
+
+
+def test_a_rise_of_several_edits_names_the_last_that_moved_anything() -> None:
+    story = language.play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 10 per unit of team every P1M
+        add bo cy at 06-10 id a
+        remove bo at 06-10 id b
+        add di at 06-11 id c
+        move di to ed at 06-11 id d
+        add fy at 06-12 id e
+        add fy at 06-12 id f
+    """)
+
+    assert causes(story) == ["b", "d", "e"]
+
+
+def test_a_rise_a_microsecond_into_the_period_counts(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team quantity 1 price 30
+        recurring monthly 10 per unit of team every P1M whole increases
+        quantity 2 at 06-01T00:00:00.000001
+        quantity 3 at 07-01T00:00:00.000001
+    """)
+
+    assert [story.granted("pool", at) for at in ("06-01", "06-02", "07-01", "07-02")] == ["10", "20", "20", "30"]
+    assert [story.counts("team", at).paid for at in ("06-01", "06-02", "07-01", "07-02")] == [1, 2, 2, 3]
+
+
+# --- what is refused, and how it is said -----------------------------------------------------------------------------
+
+
+def test_what_an_edit_asked_too_much_of_is_said() -> None:
+    story = language.play("""
+        contract c from 06-01
+        subscription team seats ana bo +1 unassigned
+        subscription units quantity 2
+        unassigned -2 in team at 06-10 id unassigned
+        quantity -3 in units at 06-10 id units
+        move cy to di in team at 06-10 id from
+        move ana to bo in team at 06-10 id to
+    """)
+
+    said = [outcome.refusal for outcome in story.outcomes.values() if isinstance(outcome, Refused)]
+    at = "at 2026-06-10T00:00:00Z"
+    assert [(refusal.code, refusal.field, refusal.message) for refusal in said] == [
+        ("below_zero", "operations[0].quantity", f"2 of 1 unassigned seats cannot be taken away {at}"),
+        ("below_zero", "operations[0].delta", f"3 of 2 seats cannot be taken away {at}"),
+        ("not_assigned", "operations[0].from_seat_id", f"seat cy is not assigned {at}"),
+        ("already_assigned", "operations[0].to_seat_id", f"seat bo is assigned already {at}"),
+    ]
+
+
+def test_a_credit_for_each_seat_needs_seats(play: Play) -> None:
+    story = play("""
+        contract c from 06-01 bringing
+        subscription units quantity 2
+        recurring a 10 per seat of units every P1M
+        contract d from 06-01 bringing
+        recurring b 10 per seat every P1M
+        contract e from 06-01
+        subscription units quantity 2
+        recurring f 10 per seat of units every P1M id added
+        recurring g 10 per seat every P1M id alone
+    """)
+
+    assert story.refused() == {
+        "contract-c": "wrong_mode",
+        "contract-d": "missing_field",
+        "added": "wrong_mode",
+        "alone": "missing_field",
+    }
+
+
+def test_an_end_is_too_late_by_what_it_ends_and_a_lift_by_when_it_is_said(play: Play) -> None:
+    story = play(
+        """
+        contract c from 01-01 until 12-01
+        subscription team quantity 1
+        recurring monthly 10 to pool every P1M
+        tick 03-01
+        end contract at 02-18 said 03-01 id contract
+        end team at 02-18 said 03-01 id team
+        end monthly at 02-18 said 03-01 id monthly
+        end team never at 02-20 id lift
+        end team at 02-19 said 03-01 id just
+        """,
+        lateness=10 * DAY,
+    )
+
+    assert story.refused() == {"contract": "too_late", "team": "too_late", "monthly": "too_late"}
+
+
+def test_a_contract_that_is_named_anew_ends_as_before(play: Play) -> None:
+    story = play("contract c from 01-01 until 02-01")
+    naming = ContractUpdated(id="naming", customer_id="acme", time=story.now, contract_id="c", name="gold")
+    assert isinstance(story.ledger.fold(naming, story.now), Folded)
+    play_on(story, "grant ours 10")
+
+    assert (story.balance("pool", "01-31"), story.balance("pool", "02-01")) == ("10", "0")
+
+
+# --- what waits ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", ["wait_customer", "wait_partition"])
+def test_what_goes_on_waiting_for_something_else_still_counts(play: Play, bound: str) -> None:
+    story = play(
+        """
+        add ana in team at 01-02 on d id one
+        burn 1 at 01-02 on e id two
+        burn 1 at 01-02 on e id three
+        contract d from 01-01 said 01-02
+        burn 1 at 01-02 on e id four
+        subscription team seats bo said 01-02
+        burn 1 at 01-02 on e id five
+        """,
+        **{bound: 2},
+    )
+
+    assert story.refused() == {"three": "waiting_full", "four": "waiting_full"}
+    assert story.waiting() == ["two", "five"]
