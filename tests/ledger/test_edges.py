@@ -569,3 +569,193 @@ def test_what_goes_on_waiting_for_something_else_still_counts(play: Play, bound:
 
     assert story.refused() == {"three": "waiting_full", "four": "waiting_full"}
     assert story.waiting() == ["two", "five"]
+
+
+# --- burns, early and late -------------------------------------------------------------------------------------------
+
+
+def test_a_late_burn_from_before_each_move_changes_what_that_move_carried(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        grant first 10 to seat ana
+        grant second 10 to seat ana from 06-12
+        burn 1 by ana at 06-02
+        move ana to di carrying at 06-10
+        burn 1 by di at 06-11
+        add ana at 06-12
+        burn 1 by ana at 06-13
+        move ana to ed carrying at 06-20
+        burn 1 by ed at 06-21
+        burn 2 by ana at 06-05
+        burn 3 by ana at 06-15
+        burn 4 by ana at 06-22
+    """)
+
+    assert (story.left("di"), story.left("ed")) == ({"first": "6"}, {"second": "5"})
+    assert (story.overage("ana"), story.overage("di"), story.overage("ed")) == ("4", "0", "0")
+
+
+def test_a_burn_passes_by_the_pools_of_other_contracts(play: Play) -> None:
+    story = play("""
+        contract c from 01-01
+        contract d from 01-01
+        grant ds 3 on d priority 1
+        grant cs 3 on c priority 2
+        grant all 3 to customer priority 3
+        burn 1 at 01-02 on c id c1
+        burn 1 at 01-02 on d id d1
+        burn 1 at 01-03 on c id c2
+        burn 1 at 01-03 on d id d2
+        burn 2 at 01-04 on c id c3
+        burn 2 at 01-04 on d id d3
+        burn 2 at 01-05 on c id c4
+    """)
+
+    assert [story.paid(id) for id in ("c1", "c2", "c3", "c4")] == [
+        ["1 of cs"], ["1 of cs"], ["1 of cs", "1 of all"], ["1 of all", "1 over"],
+    ]  # fmt: skip
+    assert [story.paid(id) for id in ("d1", "d2", "d3")] == [["1 of ds"], ["1 of ds"], ["1 of ds", "1 of all"]]
+
+
+def test_at_the_instant_at_which_a_pool_ran_dry_the_id_decides_who_still_drew_on_it(play: Play) -> None:
+    story = play("""
+        grant shared 6 priority 1
+        grant rest 10 priority 2
+        burn 1 by ana at 01-02
+        burn 1 by bo at 01-02
+        burn 6 by cy at 01-03 id m
+        burn 1 by ana at 01-03 id n
+        burn 1 by bo at 01-03 id l
+        burn 1 by ana at 01-02T23:59:59.999999 id before
+        burn 1 by bo at 01-03T00:00:00.000001 id after
+    """)
+
+    assert {id: story.paid(id) for id in ("m", "n", "l", "before", "after")} == {
+        "m": ["4 of shared", "2 of rest"],
+        "n": ["1 of rest"],
+        "l": ["1 of shared"],
+        "before": ["1 of shared"],
+        "after": ["1 of rest"],
+    }
+    assert story.left() == {"shared": "0", "rest": "4"}
+
+
+@pytest.mark.parametrize(("to", "by", "who"), [("", "", "pool"), ("to seat ana", "by ana", "ana")])
+def test_burns_slightly_out_of_order_are_paid_by_their_places(play: Play, to: str, by: str, who: str) -> None:
+    story = play(f"""
+        grant first 7 {to} priority 1
+        grant second 7 {to} priority 2
+        grant third 7 {to} priority 3
+        burn 3 {by} at 01-10 id b10
+        burn 3 {by} at 01-08 id b08
+        burn 3 {by} at 01-12 id m
+        burn 2 {by} at 01-12 id n
+        burn 1 {by} at 01-12 id l
+        burn 2 {by} at 01-11 id b11
+        burn 2 {by} at 01-12 id o
+        burn 2 {by} at 01-09 id b09
+        burn 1 {by} at 01-07 id b07
+    """)
+
+    assert {id: story.paid(id) for id in ("b08", "m", "n", "l", "b11", "o", "b09", "b07")} == {
+        "b08": ["3 of first"],
+        "m": ["1 of first", "2 of second"],
+        "n": ["2 of second"],
+        "l": ["1 of first"],
+        "b11": ["1 of first", "1 of second"],
+        "o": ["2 of third"],
+        "b09": ["2 of first"],
+        "b07": ["1 of first"],
+    }
+    assert story.left(who) == {"first": "0", "second": "0", "third": "2"}
+
+
+def test_whoever_comes_to_owe_after_its_own_credit_pays_from_the_next_of_the_pool(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01
+        grant anas 2 to seat ana priority 1
+        grant shared 5 priority 2
+        burn 6 by bo at 01-02
+        burn 1 by ana at 01-04
+        burn 3 by ana at 01-05
+        grant more 20 from 01-10
+        burn 1 by bo at 01-11
+    """)
+
+    assert story.left() == {"shared": "0", "more": "16"}
+    assert (story.overage("ana"), story.overage("bo")) == ("0", "0")
+
+
+def test_a_debt_is_paid_from_a_pool_before_what_the_debtor_has_if_that_burns_first(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01
+        burn 7 by ana at 01-05
+        grant shared 5 from 01-10 priority 1
+        grant anas 5 to seat ana from 01-10 priority 2
+        burn 1 by ana at 01-11
+    """)
+
+    assert (story.left(), story.left("ana")) == ({"shared": "0"}, {"anas": "2"})
+
+
+def test_what_comes_to_the_customer_as_a_contract_ends_pays_no_debt_of_it(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01 until 02-01
+        burn 4 by ana at 01-20
+        grant all 10 to customer from 02-01
+        grant ones 10 to customer from 01-25 until 02-01
+        tick 02-02
+    """)
+
+    assert story.left("customer") == {"all": "10"}
+    assert story.left("customer", "01-31") == {"ones": "6"}
+
+
+def test_what_comes_with_a_contract_pays_its_debts_of_that_instant(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01
+        grant all 10 to customer from 01-01
+        grant more 10 from 01-02
+        burn 12 by ana at 01-01
+        burn 1 by bo at 01-02
+    """)
+
+    assert (story.left("customer"), story.left()) == ({"all": "0"}, {"more": "7"})
+
+
+def test_several_debtors_are_paid_in_their_order_at_each_boundary(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01
+        burn 3 by bo at 01-02
+        burn 3 by ana at 01-03
+        burn 3 at 01-04
+        grant one 4 from 01-10
+        grant two 4 from 01-12
+        burn 1 by cy at 01-13
+        burn 2 by ana at 01-01
+    """)
+
+    at = ("01-09", "01-10", "01-12", "01-14")
+    assert {who: [story.overage(who, each) for each in at] for who in ("pool", "ana", "bo", "cy")} == {
+        "pool": ["3", "0", "0", "0"],
+        "ana": ["5", "4", "0", "0"],
+        "bo": ["3", "3", "3", "3"],
+        "cy": ["0", "0", "0", "1"],
+    }
+
+
+def test_a_burn_taken_back_from_before_a_move_is_carried_after_all(play: Play) -> None:
+    story = play("""
+        contract c carry from 06-01
+        subscription team seats ana
+        grant gift 10 to seat ana
+        burn 4 by ana at 06-05 id mistake
+        burn 9 by ana at 06-06
+        move ana to di carrying at 06-10
+        burn 1 by di at 06-11
+        take back mistake at 06-12
+        burn 1 by di at 06-13
+    """)
+
+    assert (story.left("di"), story.overage("di"), story.overage("ana")) == ({"gift": "0"}, "1", "0")
