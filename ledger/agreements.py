@@ -3,6 +3,7 @@
 Each checks what it breaks before a row changes; then the burns from the first changed instant on are played again.
 """
 
+from heapq import heappop, heappush
 from typing import Any
 
 import msgspec
@@ -60,7 +61,7 @@ from ledger.grants import (
     holder_key,
     holder_of,
 )
-from ledger.instants import FOREVER, ORIGIN, Instant
+from ledger.instants import FOREVER, Instant
 from ledger.outcome import Refusal, SeatsChanged
 from ledger.partition import Missing, Refuse
 from ledger.waiting import WaitingRoom
@@ -483,14 +484,9 @@ class Agreements(WaitingRoom):
         individual = row.given.allocation == "individual"
         if isinstance(fact, CreditsAdjusted) and individual and fact.seat_id is None:
             raise Refuse("missing_field", "seat_id", "is needed: this recurring credit gives to each seat", "L14")
-        since = fact.voided_at if isinstance(fact, CreditsVoided) else fact.time
         if individual and fact.seat_id is None:
             assert isinstance(fact, CreditsVoided)
-            since = min([since, *(void.voided_at for void in row.voids)])
-            row.voids = [*row.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice)]
-            self._save_contract(who, contract, revised=True)
-            self._rebuild(who, since, row.given.credit_type)
-            self._touch_earners(who, contract, row, since)
+            self._void_of_all(who, contract, row, Void(fact.time, fact.id, fact.voided_at, fact.slice))
             return
         holder = Holder(number)
         if individual:
@@ -501,15 +497,14 @@ class Agreements(WaitingRoom):
             holder = Holder(number, fact.seat_id, subscription.seat_group_key)
         key = edits_key(who.number, holder_key(who, holder), fact.grant_id)
         edits = self.book.load(EDITS, key) or EditsRow()
-        since = (
-            min([since, *(void.voided_at for void in (*edits.voids, *row.voids))])
-            if isinstance(fact, CreditsVoided)
-            else since
-        )
         meant = None if individual else fact.seat_id
         if isinstance(fact, CreditsVoided):
-            edits.voids = [*edits.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice, meant)]
+            at = fact.voided_at
+            void = Void(fact.time, fact.id, at, fact.slice, meant)
+            since = grants.void_changes(void, grants.voids_like(self.book, who, contract, row, holder, void))
+            edits.voids = [*edits.voids, void]
         else:
+            since = at = fact.time
             edits.adjustments = [*edits.adjustments, Adjustment(fact.time, fact.id, fact.amount, fact.slice, meant)]
         self.book.save(EDITS, key, edits)
         account = self._account(who, row.given.credit_type)
@@ -517,9 +512,21 @@ class Agreements(WaitingRoom):
             account.rebuild(since)
             account.touch_pool(holder.contract, since)
         else:
-            at = fact.voided_at if isinstance(fact, CreditsVoided) else fact.time
             due.note(self.book, who, holder, row.given.credit_type, at)
             account.rework({holder: since})
+
+    def _void_of_all(self, who: CustomerRow, contract: ContractRow, row: RecurringRow, void: Void) -> None:
+        """Void a slice of an individual recurring credit for every seat."""
+        # Which slice a void means that names none is another matter for each seat.
+        like = [other for other in row.voids if None in (other.slice, void.slice) or other.slice == void.slice]
+        since = min([void.voided_at, *(other.voided_at for other in like)])
+        for holder in grants.seats_edited(self.book, who, contract.number, row.recurring_credit_id):
+            others = grants.voids_like(self.book, who, contract, row, holder, void)
+            since = min(since, grants.void_changes(void, others))
+        row.voids = [*row.voids, void]
+        self._save_contract(who, contract, revised=True)
+        self._rebuild(who, since, row.given.credit_type)
+        self._touch_earners(who, contract, row, since)
 
     def _edit_explicit(self, who: CustomerRow, entity: EntityRow, fact: CreditsVoided | CreditsAdjusted) -> None:
         assert entity.holder is not None
@@ -528,8 +535,9 @@ class Agreements(WaitingRoom):
         assert row is not None
         lived_until = due.lives_until(row)
         if isinstance(fact, CreditsVoided):
-            since = min([fact.voided_at, *(void.voided_at for void in row.voids)])
-            row.voids = [*row.voids, Void(fact.time, fact.id, fact.voided_at, fact.slice, fact.seat_id)]
+            void = Void(fact.time, fact.id, fact.voided_at, fact.slice, fact.seat_id)
+            since = grants.void_changes(void, [other for other in row.voids if _means_as_much(other, void)])
+            row.voids = [*row.voids, void]
         else:
             since = fact.time
             row.adjustments = [*row.adjustments, Adjustment(fact.time, fact.id, fact.amount, fact.slice, fact.seat_id)]
@@ -546,20 +554,25 @@ class Agreements(WaitingRoom):
         if fact.seat_id not in (None, holder.seat_id):
             due.note_named(self.book, who, Holder(holder.contract, fact.seat_id, holder.seat_group_key), holder)
         # The grant may have been carried on to other seats.
-        account.rework(dict.fromkeys(self._heirs_of(who, holder), since))
+        account.rework(dict.fromkeys(self._heirs_of(who, holder, row.given.effective_at), since))
 
-    def _heirs_of(self, who: CustomerRow, holder: Holder) -> list[Holder]:
-        """A seat and those that its balance was carried to, and so on."""
+    def _heirs_of(self, who: CustomerRow, holder: Holder, since: Instant) -> list[Holder]:
+        """A seat and those that what it had from an instant on was carried to, and so on."""
+        assert holder.seat_id is not None
         contract = load_contract(self.book, who.number, holder.contract)
-        found = [holder]
-        for one in found:
+        found: dict[str, Holder] = {}
+        reached = [(since, holder.seat_id)]
+        while reached:
+            at, seat_id = heappop(reached)
+            if seat_id in found:
+                continue
+            found[seat_id] = Holder(holder.contract, seat_id, holder.seat_group_key)
             for subscription in contract.subscriptions:
-                if subscription.seat_group_key == holder.seat_group_key and one.seat_id is not None:
-                    for move in seats.moves(self.book, who.number, subscription, one.seat_id, ORIGIN, FOREVER):
-                        heir = Holder(holder.contract, move.to_seat_id, holder.seat_group_key)
-                        if move.carry_balance and move.from_seat_id == one.seat_id and heir not in found:
-                            found.append(heir)
-        return found
+                if subscription.seat_group_key == holder.seat_group_key:
+                    for move in seats.moves(self.book, who.number, subscription, seat_id, at, FOREVER):
+                        if move.carry_balance and move.from_seat_id == seat_id:
+                            heappush(reached, (move.at, move.to_seat_id))
+        return list(found.values())
 
     # --- seats ---
 
@@ -624,7 +637,7 @@ class Agreements(WaitingRoom):
                 holder = Holder(contract.number, touched.seat_id, touched.subscription.seat_group_key)
                 who.group_key(touched.subscription.seat_group_key)
                 # What a seat earned decides what those earn that it was carried on to.
-                for each in self._heirs_of(who, holder):
+                for each in self._heirs_of(who, holder, touched.since):
                     holders[each] = min(holders.get(each, FOREVER), touched.since)
             if shared:
                 account.rebuild(min([*shared, *holders.values()]), holders)
@@ -651,3 +664,9 @@ class Agreements(WaitingRoom):
                 "contract_ambiguous", "contract_id", "several contracts hold the edit's time; name one", "ambiguous"
             )
         return rows[0]
+
+
+def _means_as_much(other: Void, void: Void) -> bool:
+    """Whether two voids of an explicit grant may mean it where the same seat holds it."""
+    same_seat = None in (other.seat_id, void.seat_id) or other.seat_id == void.seat_id
+    return same_seat and other.slice is None and void.slice is None

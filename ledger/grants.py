@@ -5,7 +5,7 @@ credit's definition, from the seats over time and from the voids, so they are de
 start for 100,000 seats writes nothing. A `Credit` is either, ready to be played over time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from heapq import heappop, heappush
 from typing import NamedTuple, TypeVar
@@ -443,7 +443,9 @@ def pooled_slices(
         subscription = contract.subscription(recurring.given.subscription_id, None, 0)
         edits = book.load(EDITS, edits_key(customer.number, holder, recurring.recurring_credit_id)) or EditsRow()
         asked = list(periods(recurring, low, high))
-        meant = _meant_slices(recurring, edits, asked, partial(_last_pooled, contract, recurring))
+        meant = _meant_slices(
+            recurring, edits, asked, _last_of(book, customer, contract, recurring, Holder(contract.number))
+        )
         for period in asked:
             start, end = max(period.earns_from, window[0]), min(period.expires_at, window[1])
             if start >= end or end <= low or start > high:
@@ -507,6 +509,16 @@ def masked_steps(
 #: The slice that had started last at an instant. What was carried at that very instant is there for an adjustment, and
 #: not yet for a void (D18, D27).
 LastStarted = Callable[[Instant, bool], int | None]
+
+
+def _last_of(
+    book: Book, customer: CustomerRow, contract: ContractRow, recurring: RecurringRow, holder: Holder
+) -> LastStarted:
+    if holder.seat_id is None:
+        return partial(_last_pooled, contract, recurring)
+    subscription = contract.subscription(recurring.given.subscription_id, None, 0)
+    assert subscription is not None
+    return partial(_last_of_seat, book, customer, contract, subscription, recurring, holder.seat_id)
 
 
 def _last_pooled(contract: ContractRow, recurring: RecurringRow, at: Instant, with_carried: bool) -> int | None:
@@ -596,6 +608,34 @@ def _edit(credit: Credit, meant: Meant, handed_at: Instant = ORIGIN) -> None:
     credit.adjustments = sorted(meant.adjustments.get(credit.slice, ()), key=_by_time)
 
 
+def void_changes(void: Void, others: Iterable[Void]) -> Instant:
+    """From when on a new void changes anything, given the others that mean the same: also from where it takes the place of the
+    one that counts so far."""
+    counting = {other.seat_id: other for other in sorted(others, key=_by_time)}
+    return min([void.voided_at, *(other.voided_at for other in counting.values())])
+
+
+def voids_like(
+    book: Book, customer: CustomerRow, contract: ContractRow, recurring: RecurringRow, holder: Holder, void: Void
+) -> list[Void]:
+    """What was voided before of the slice of a holder that a void means."""
+    last_started = _last_of(book, customer, contract, recurring, holder)
+    slice = void.slice if void.slice is not None else last_started(void.voided_at, False)
+    if slice is None or void.seat_id is not None:
+        return []
+    key = edits_key(customer.number, holder_key(customer, holder), recurring.recurring_credit_id)
+    edits = book.load(EDITS, key) or EditsRow()
+    return _meant_slices(recurring, edits, [_period_of(recurring, slice)], last_started).voids.get(slice, [])
+
+
+def seats_edited(book: Book, customer: CustomerRow, contract: int, grant_id: str) -> list[Holder]:
+    """The seats of a contract for which a recurring credit was voided or adjusted by name."""
+    prefix = b"V" + number_key(customer.number)
+    of = prefix + number_key(contract) + b"\1"
+    found = [split_holder(customer, key[len(prefix) :]) for key in book.keys(EDITS, of, after(of))]
+    return [holder for holder, rest in found if rest == text_key(grant_id)]
+
+
 def seat_slices(
     book: Book,
     customer: CustomerRow,
@@ -621,8 +661,7 @@ def seat_slices(
             continue
         edits = book.load(EDITS, edits_key(customer.number, key, recurring.recurring_credit_id)) or EditsRow()
         asked = list(periods(recurring, low, high))
-        last_started = partial(_last_of_seat, book, customer, contract, subscription, recurring, holder.seat_id)
-        meant = _meant_slices(recurring, edits, asked, last_started)
+        meant = _meant_slices(recurring, edits, asked, _last_of(book, customer, contract, recurring, holder))
         for period in asked:
             earned = first_assigned(stays, period)
             if earned is None:
@@ -950,7 +989,8 @@ def edit_handed_on(book: Book, customer: CustomerRow, credit: Credit, holder: Ho
     edits = book.load(EDITS, edits_key(customer.number, holder_key(customer, holder), credit.grant_id)) or EditsRow()
     subscription = contract.subscription(recurring.given.subscription_id, None, 0)
     assert subscription is not None
-    last_started = partial(_last_of_seat, book, customer, contract, subscription, recurring, holder.seat_id)
-    _edit(credit, _meant_slices(recurring, edits, [_period_of(recurring, credit.slice)], last_started), credit.start)
+    asked = [_period_of(recurring, credit.slice)]
+    meant = _meant_slices(recurring, edits, asked, _last_of(book, customer, contract, recurring, holder))
+    _edit(credit, meant, handed_at=credit.start)
     stays = stays_of(book, customer, contract, subscription, holder.seat_id)
     credit.gaps = gaps_of(subscription, recurring, stays, credit.start, credit.end)

@@ -664,6 +664,42 @@ def test_a_late_burn_finds_who_ended_at_a_grant_that_was_emptied_behind_him(play
     assert story.balance(at="01-01T03:00") == "9"
 
 
+def test_a_void_of_all_seats_gives_back_what_an_earlier_one_of_a_seat_had_ended(play: Play) -> None:
+    """It takes the earlier one's place, and what was burned in between was not paid again."""
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana bo
+        recurring monthly 100 per seat of team every P1M
+        void monthly seat ana at 06-05
+        burn 10 by ana at 06-07
+        void monthly at 06-10
+        burn 5 by ana at 06-12
+    """)
+
+    assert story.overage("ana") == "5"
+    assert story.entries("ana") == [
+        "granted 100 monthly",
+        "burned -10 monthly",
+        "voided -90 monthly",
+        "overage 5",
+    ]
+
+
+def test_a_later_void_gives_back_what_the_one_that_counted_had_ended(play: Play) -> None:
+    """Also where one before that had ended it later."""
+    story = play("""
+        contract c from 06-01
+        grant ours 100 to seat ana
+        void ours at 06-20 said 06-02
+        void ours at 06-05 said 06-06
+        burn 10 by ana at 06-07
+        void ours at 06-15 said 06-08
+    """)
+
+    assert story.left("ana", at="06-10") == {"ours": "90"}
+    assert story.overage("ana") == "0"
+
+
 # --- what it costs ---------------------------------------------------------------------------------------------------
 
 
@@ -761,6 +797,25 @@ def test_adjustments_of_a_slice_do_not_look_for_it_each_by_itself() -> None:
     assert cost(80) < cost(40) + 40 * 70
 
 
+def test_a_void_each_hour_does_not_play_again_what_was_burned_since_the_first() -> None:
+    def cost(hours: int) -> int:
+        past = "\n".join(
+            f"void hourly seat ana at {_hour(i, 30)}\nburn 1 by ana at {_hour(i, 40)}" for i in range(hours)
+        )
+        story = f"subscription team seats ana\nrecurring hourly 100 per seat of team every PT1H\n{past}"
+        return calls_for(story, f"void hourly seat ana at {_hour(hours, 30)}")
+
+    assert cost(40) < 1.5 * cost(20)
+
+
+def test_a_void_of_a_grant_said_anew_each_hour_plays_again_what_was_burned_in_that_hour() -> None:
+    def cost(hours: int) -> int:
+        past = "\n".join(f"void ours at {_hour(i, 30)}\nburn 1 by ana at {_hour(i, 40)}" for i in range(hours))
+        return calls_for(f"grant ours 100 to seat ana\n{past}", f"void ours at {_hour(hours, 30)}")
+
+    assert cost(40) < 1.5 * cost(20)
+
+
 def test_an_idle_year_of_hourly_slices_is_one_step_while_nobody_owes() -> None:
     story = """
         contract c carry from 2026-01-01
@@ -849,5 +904,5 @@ print(said.hexdigest())
     assert len(said) == 1
 
 
-def _hour(n: int) -> str:
-    return f"2026-06-{n // 24 + 1:02}T{n % 24:02}:00"
+def _hour(n: int, minute: int = 0) -> str:
+    return f"2026-06-{n // 24 + 1:02}T{n % 24:02}:{minute:02}"
