@@ -638,7 +638,8 @@ class Agreements(WaitingRoom):
                 who.group_key(touched.subscription.seat_group_key)
                 # What a seat earned decides what those earn that it was carried on to.
                 for each in self._heirs_of(who, holder, touched.since):
-                    holders[each] = min(holders.get(each, FOREVER), touched.since)
+                    anew = grants.earns_anew(self.book, who, contract, each, touched.since)
+                    holders[each] = min(holders.get(each, FOREVER), anew)
             if shared:
                 account.rebuild(min([*shared, *holders.values()]), holders)
             elif holders:

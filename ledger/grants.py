@@ -628,6 +628,19 @@ def voids_like(
     return _meant_slices(recurring, edits, [_period_of(recurring, slice)], last_started).voids.get(slice, [])
 
 
+def earns_anew(book: Book, customer: CustomerRow, contract: ContractRow, holder: Holder, since: Instant) -> Instant:
+    """From when on a seat may have other slices if who sits where is another matter from `since` on: where a void that names
+    none means another slice now, those whose place it took may count again."""
+    key = holder_key(customer, holder)
+    for recurring in contract.recurring:
+        edits = book.load(EDITS, edits_key(customer.number, key, recurring.recurring_credit_id)) or EditsRow()
+        voids = sorted((*recurring.voids, *edits.voids), key=_by_time)
+        turned = [n for n, void in enumerate(voids) if void.slice is None and void.voided_at >= since]
+        if turned:
+            since = min([since, *(void.voided_at for void in voids[: turned[-1]])])
+    return since
+
+
 def seats_edited(book: Book, customer: CustomerRow, contract: int, grant_id: str) -> list[Holder]:
     """The seats of a contract for which a recurring credit was voided or adjusted by name."""
     prefix = b"V" + number_key(customer.number)

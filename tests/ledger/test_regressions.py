@@ -700,6 +700,23 @@ def test_a_later_void_gives_back_what_the_one_that_counted_had_ended(play: Play)
     assert story.overage("ana") == "0"
 
 
+def test_a_slice_is_ended_by_an_earlier_void_again_once_the_last_one_means_another_slice(play: Play) -> None:
+    """A seat that is said to have returned has a later slice, so that the void that names none leaves the first to the other."""
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana bo
+        recurring weekly 100 per seat of team every P1W for 5 periods
+        void weekly slice 0 seat ana at 06-03
+        burn 10 by ana at 06-04
+        remove ana at 06-05
+        void weekly seat ana at 06-20
+        set ana bo at 06-10 said 06-22
+        burn 7 by ana at 06-23
+    """)
+
+    assert story.overage("ana") == "10"
+
+
 # --- what it costs ---------------------------------------------------------------------------------------------------
 
 
