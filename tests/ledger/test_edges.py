@@ -759,3 +759,163 @@ def test_a_burn_taken_back_from_before_a_move_is_carried_after_all(play: Play) -
     """)
 
     assert (story.left("di"), story.overage("di"), story.overage("ana")) == ({"gift": "0"}, "1", "0")
+
+
+# --- slices that are meant, given back, or shared out ----------------------------------------------------------------
+
+
+def test_an_adjustment_of_one_slice_leaves_the_others_alone(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        recurring monthly 10 to pool every P1M for 2 periods
+        adjust monthly slice 0 by -1 at 07-10
+        adjust monthly by -3 at 07-11
+        adjust monthly by -5 seat ana at 07-12
+    """)
+
+    assert story.left() == {"monthly#0": "9", "monthly#1": "7"}
+
+
+def test_what_was_carried_at_that_very_instant_is_there_for_an_adjustment_and_not_for_a_void(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 10 per seat of team every P1M for 2 periods
+        move ana to di carrying at 06-10
+        adjust monthly by -3 seat di at 06-10
+        void monthly seat di at 06-10
+    """)
+
+    assert story.left("di") == {"monthly": "7"}
+
+
+def test_what_came_through_several_seats_is_what_started_last(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 10 per seat of team every P1M for 3 periods
+        move ana to di carrying at 06-10
+        move di to ed carrying at 06-11
+        adjust monthly by -3 seat ed at 06-12
+        remove ed at 06-20
+        void monthly seat ed at 07-20
+    """)
+
+    assert [story.left("ed", at) for at in ("06-13", "07-19", "07-21")] == [{"monthly": "7"}, {"monthly": "7"}, {}]
+
+
+def test_of_an_own_and_a_carried_slice_the_one_that_burns_first_is_adjusted(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 30 per seat of team every P1M
+        add di at 06-11
+        remove di at 06-16
+        move ana to di carrying at 06-21
+        adjust monthly by -25 seat di at 06-25
+    """)
+
+    assert story.entries("di") == ["granted 20 monthly", "moved_in 30 monthly", "adjusted -25 monthly"]
+    assert story.balance("di") == "25"
+
+
+def test_of_two_removals_the_first_that_was_for_good_decides(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana revoking
+        recurring monthly 10 per seat of team every P1M for 3 periods
+        remove ana at 06-10
+        add ana at 07-05
+        remove ana at 07-10
+        add ana at 07-15
+        tick 07-16
+    """)
+
+    assert [len(story.left("ana", at)) for at in ("06-09", "06-10", "07-06", "07-10", "07-16")] == [1, 0, 1, 0, 1]
+
+
+def test_of_two_removals_each_return_gives_back_what_it_found(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana revoking
+        recurring monthly 10 per seat of team every P1M
+        remove ana at 06-10
+        add ana at 06-12
+        burn 3 by ana at 06-13
+        remove ana at 06-14
+        add ana at 06-16
+    """)
+
+    at = ("06-09", "06-11", "06-12", "06-15", "06-16")
+    assert [story.balance("ana", each) for each in at] == ["10", "0", "10", "0", "7"]
+    assert all(not line.beside for line in story.ledger.entries("acme", story.now))
+
+
+def test_a_seat_that_burned_before_it_came_is_given_its_slice_when_it_comes(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 30 per seat of team every P1M
+        add di at 06-16 said 06-01
+        burn 1 by di at 06-10
+        burn 2 by di at 06-20
+    """)
+
+    assert (story.left("di"), story.overage("di")) == ({"monthly": "13"}, "1")
+
+
+def test_the_smallest_amount_is_lifted_and_not_forfeited(play: Play) -> None:
+    story = play("""
+        grant ours 5 rollover min 5.000000001
+        reset at 01-05
+        grant more 1 rollover max 0.999999999 from 01-06
+        reset at 01-07
+    """)
+
+    assert [line for line in story.entries() if "0.000000001" in line] == [
+        "lifted 0.000000001 ours",
+        "forfeited -0.000000001 more",
+    ]
+
+
+# --- operations of one edit ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edit", "at_fault", "said"),
+    [
+        ("unassigned -1 and unassigned -2 and unassigned -1", 1, "2 of 1"),
+        ("unassigned -2 and unassigned -1", 1, "1 of 0"),
+        ("unassigned -3 and unassigned -1", 0, "3 of 2"),
+    ],
+)
+def test_the_operation_that_took_too_much_is_at_fault(edit: str, at_fault: int, said: str) -> None:
+    story = language.play(f"""
+        subscription team seats +2 unassigned
+        {edit} at 01-10 id much
+    """)
+
+    refused = story.outcomes["much"]
+    assert isinstance(refused, Refused)
+    assert (refused.refusal.field, refused.refusal.message.split(" unassigned")[0]) == (
+        f"operations[{at_fault}].quantity",
+        said,
+    )
+
+
+def test_a_conversion_may_be_brought_forward_to_the_last_quantity_and_no_further(play: Play) -> None:
+    story = play("""
+        contract c from 01-01
+        subscription team quantity 3
+        quantity 4 at 01-10
+        quantity 5 at 01-12T00:00:00.000001
+        change team mode seats at 01-20
+        add ana at 01-21
+        change team mode seats at 01-12 id far
+        change team mode seats at 01-12T00:00:00.000001 id near
+        add bo at 01-13
+        quantity 6 at 01-14 id wrong
+    """)
+
+    assert story.refused() == {"far": "wrong_mode", "wrong": "wrong_mode"}
+    assert [story.seats("team", at) for at in ("01-11", "01-14", "01-22")] == ["+4", "bo +4", "ana bo +3"]
