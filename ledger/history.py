@@ -228,17 +228,10 @@ def balance_of(
 
 def _known(account: Account, holder: Holder, at: Instant) -> bool:
     """Whether a scope that has nothing now ever was given or burned anything up to an instant."""
-    book, who = account.book, account.customer
-    if holder.seat_id is None:
-        credits = grants.of_pool(book, who, holder.contract, account.credit_type, ORIGIN, at)
-    else:
-        credits = account.seat_credits(holder, ORIGIN, at)
-    if any(credit.start <= at and credit.start < credit.end for credit in credits):
+    row = account.book.load(SCOPE, account.scope_key(holder_key(account.customer, holder)))
+    if row is not None and any(True for _ in account.burns_of(row.number, ORIGIN, at)):
         return True
-    if not holder.contract:
-        return False
-    row = book.load(SCOPE, account.scope_key(holder_key(who, holder)))
-    return row is not None and any(True for _ in account.burns_of(row.number, ORIGIN, at))
+    return any(credit.start <= at and credit.start < credit.end for credit in account.credits_ever(holder, at))
 
 
 def _assigned(account: Account, holder: Holder, at: Instant) -> bool:

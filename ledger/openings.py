@@ -97,6 +97,22 @@ class Openings(AccountRows):
 
     # --- carried moves ---
 
+    def credits_ever(self, holder: Holder, at: Instant) -> Iterator[Credit]:
+        """All credits that a scope had or has until `at`, the first ones at once: for who asks whether there are any."""
+        book, customer, credit_type = self.book, self.customer, self.credit_type
+        if holder.contract == 0:
+            yield from grants.explicit(book, customer, holder, credit_type, (-FOREVER, FOREVER), ORIGIN, at)
+            return
+        contract = load_contract(book, customer.number, holder.contract)
+        window = (contract.starting_at, contract.ending_before())
+        yield from grants.explicit(book, customer, holder, credit_type, window, ORIGIN, at)
+        if holder.seat_id is None:
+            yield from grants.pooled_slices(book, customer, contract, credit_type, ORIGIN, at)
+        elif self.briefs[holder.contract].carries:
+            yield from self.seat_credits(holder, ORIGIN, at)
+        else:
+            yield from grants.seat_slices(book, customer, contract, holder, credit_type, ORIGIN, at)
+
     def _moves(self, holder: Holder, low: Instant, high: Instant) -> list[seats.Move]:
         """The carried moves that touch a seat, in order."""
         assert holder.seat_id is not None

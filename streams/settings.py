@@ -72,7 +72,6 @@ class Settings:
             partitions=self.partitions,
             replication=self.replication,
             history_ms=self.history_ms,
-            trail_ms=max(self.history_ms, 2 * self.lateness_ms),
         )
 
     def kafka(self) -> dict[str, Any]:

@@ -45,8 +45,6 @@ class Topics:
     partitions: int
     replication: int
     history_ms: int
-    #: How long identities and burns are looked back for; the trail's changelog needs no more.
-    trail_ms: int
     #: Which Kafka these topics are on, once somebody asked it: rows of one cluster mean nothing on another.
     cluster: str = ""
 
@@ -77,7 +75,9 @@ class Topics:
                 # Tombstones stay for as long as a worker's disk may have been away and still be believed.
                 return config | {"cleanup.policy": "compact", "delete.retention.ms": str(BELIEVED_MS)}
             case "trail-changelog":
-                kept_ms = self.trail_ms
+                # Old burns may only leave together with what they burned: rows without them would be given everything anew
+                # where what was agreed before them changes.
+                kept_ms = -1
             case "threshold-alert" | "history-snapshot":
                 kept_ms = 34 * _DAY_MS
             case "dead-letter":
@@ -200,8 +200,8 @@ def _musts(topics: Topics, kind: str) -> dict[str, Must]:
         else "compaction would take away what is not folded or read yet",
     )
     if kind == "trail-changelog":
-        why = "identities are remembered for as long as SEATSTREAM_LATENESS and SEATSTREAM_HISTORY ask for"
-        musts["retention.ms"] = Must(config["retention.ms"], why, at_least=True)
+        why = "burns are played again when what was agreed before them changes, so that none of them may leave"
+        musts["retention.ms"] = Must(config["retention.ms"], why)
     return musts
 
 

@@ -36,7 +36,7 @@ class Scene:
         self.broker = broker
         self.kafka = {"bootstrap_servers": broker}
         self.directory = directory
-        self.topics = Topics(prefix, partitions, 1, 92 * _DAY_MS, 20_000 * _DAY_MS)
+        self.topics = Topics(prefix, partitions, 1, 92 * _DAY_MS)
         self.sums: Counter[bytes] = Counter()
         self.counts: Counter[int] = Counter()
         self.workers: list[Worker] = []

@@ -19,7 +19,7 @@ CUTS = {"credit-burn": Cut(0, 1)}
 
 async def prepared(broker: str, prefix: str) -> tuple[Topics, dict[str, str]]:
     kafka = {"bootstrap_servers": broker}
-    return await ensure(Topics(prefix, 1, 1, DAY_MS, DAY_MS), kafka), kafka
+    return await ensure(Topics(prefix, 1, 1, DAY_MS), kafka), kafka
 
 
 async def written(

@@ -1,7 +1,10 @@
 """What a question costs: rows read, whatever else there is. Counted, so that it holds on any machine."""
 
+from unittest.mock import Mock
+
 import pytest
 
+from ledger import grants
 from ledger.facts import CreditBurn
 from ledger.history import nothing
 from ledger.instants import Instant, instant, text
@@ -130,3 +133,23 @@ def waits(ledger: Ledger, id: str) -> None:
     """A burn of a contract that nobody knows."""
     fact = CreditBurn(id=id, customer_id=CUSTOMER, time=NOW, contract_id="unknown", amount=1)
     assert isinstance(ledger.fold(fact, NOW), Waiting)
+
+
+@pytest.mark.heavy
+def test_who_had_something_once_is_found_without_all_that_was_ever_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contract that was over was told after all slices of a hundred years had been derived, for each seat anew."""
+    ledger = Ledger(Counting(), **BOUNDS)
+    play(
+        """
+        contract c from 2026-01-01 until 2036-01-01
+        subscription team seats ana bo
+        recurring hourly 1 per seat of team every PT1H
+        recurring ours 1 to pool every PT1H
+        """,
+        ledger,
+    )
+    derive = Mock(side_effect=grants.slice_amount)
+    monkeypatch.setattr(grants, "slice_amount", derive)
+
+    assert len(ledger.balances(CUSTOMER, instant("2036-02-01T00:00:00Z"))) == 3
+    assert derive.call_count < 300

@@ -14,7 +14,7 @@ from streams.fold import Record
 from streams.intake import Fetched, Intake
 from wire.topics import INPUTS, Topics
 
-TOPICS = Topics("", 1, 1, 1, 1)
+TOPICS = Topics("", 1, 1, 1)
 BURNS = ("credit-burn", 0)
 
 

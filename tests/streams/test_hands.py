@@ -60,7 +60,7 @@ class Scene:
         memory = Memory()
         self.fold, self.writer, self.intake = Ledgerless(), PaperWriter(), Intake()
         self.shard = Shard(0, directory, memory)
-        topics = Topics("", 1, 1, 1, 1)
+        topics = Topics("", 1, 1, 1)
         self.hands = Hands(
             self.fold, topics=topics, group="g", kafka={}, shards=Shards(directory, memory), intake=self.intake
         )

@@ -4,7 +4,7 @@ import pytest
 
 from wire.topics import INPUTS, KINDS, Topics, TopicsUnfit, fitting, partition_of
 
-TOPICS = Topics(prefix="eu-", partitions=8, replication=1, history_ms=1000, trail_ms=2000)
+TOPICS = Topics(prefix="eu-", partitions=8, replication=1, history_ms=1000)
 
 
 def test_inputs_carry_the_brokers_append_time() -> None:
@@ -13,7 +13,7 @@ def test_inputs_carry_the_brokers_append_time() -> None:
     assert {configs[kind]["message.timestamp.type"] for kind in INPUTS} == {"LogAppendTime"}
     assert configs["alert-rule"]["cleanup.policy"] == "compact"
     assert configs["state-changelog"]["cleanup.policy"] == "compact"
-    assert configs["trail-changelog"]["retention.ms"] == "2000"
+    assert configs["trail-changelog"]["retention.ms"] == "-1"
 
 
 def test_a_cluster_that_has_the_topics_already_says_how_many_partitions_there_are() -> None:
