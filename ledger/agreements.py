@@ -207,7 +207,8 @@ class Agreements(WaitingRoom):
             if subscription.feature_code is not None and subscription.feature_code in codes:
                 raise Refuse("already_exists", f"{field}.feature_code", "names a feature_code twice", "L4")
             modes[subscription.subscription_id] = subscription.mode
-            codes |= {subscription.feature_code} - {None}  # type: ignore[arg-type]
+            if subscription.feature_code is not None:
+                codes.add(subscription.feature_code)
         for index, recurring in enumerate(fact.recurring_credits):
             field = f"recurring_credits[{index}]"
             if recurring.recurring_credit_id in ids:

@@ -430,7 +430,8 @@ def available(
 
 def next_due(book: Book, customer_id: str, after_at: Instant) -> Instant | None:
     """The first instant strictly after `after_at` at which anything of a customer may start, end, recur, be reset or raised,
-    seats change, or a billing period start (L17). Costs the same however many seats there are."""
+    seats change, or a billing period start (L17). Costs the same however many seats there are, but for those with recurring
+    grants of their own."""
     scratch, who = look(book, customer_id)
     return None if who is None else due.next_due(scratch, who, after_at)
 

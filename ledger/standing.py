@@ -86,7 +86,6 @@ class Standing:
     ) -> Instant:
         """Everything that happens in `(at, to]`; of `to` itself only the steps up to `until_step`.
         Answers the last instant at which anything happened (`at` as it was, if nothing did)."""
-        last = self.at
         known = {credit.name for credit in credits}
         for held in (self.left, self.frozen):
             for name in [name for name in held if name not in known]:

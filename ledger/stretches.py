@@ -41,7 +41,7 @@ class Stretch(Row):
 
 
 class ScopeRow(Row):
-    """A scope's number (within its account, for keys), its newest stretch, and its newest burns, a handful without a gap:
+    """A scope's number (within its account, for keys), its newest stretch, and its newest burns, `RECENT` of them without a gap:
     so that a slightly late burn knows what comes after it."""
 
     number: int

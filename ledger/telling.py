@@ -188,18 +188,21 @@ def _tell_lapses(account: Account, teller: Teller, holders: list[bytes]) -> None
         prefix = b"G" + number_key(who.number) + of
         for key, row in book.scan(grants.GRANT, prefix, after(prefix)):
             if row.given.credit_type == account.credit_type:
-                found += [(key, row.given.grant_id, adjustment) for adjustment in row.adjustments]
+                found += [(key, row.given.grant_id, SEAT_ID, adjustment) for adjustment in row.adjustments]
         prefix = b"V" + number_key(who.number) + of
         for key, edits in book.scan(grants.EDITS, prefix, after(prefix)):
             holder, rest = grants.split_holder(who, key[5:])
             grant_id = text_of(rest)
-            recurring = load_contract(book, who.number, holder.contract).recurring_credit(grant_id)
+            contract = load_contract(book, who.number, holder.contract)
+            recurring = contract.recurring_credit(grant_id)
             if recurring is not None and recurring.given.credit_type == account.credit_type:
-                found += [(key, grant_id, adjustment) for adjustment in edits.adjustments]
-    for key, grant_id, adjustment in found:
+                subscription = contract.subscription(recurring.given.subscription_id, None, 0)
+                group = SEAT_ID if subscription is None else subscription.seat_group_key
+                found += [(key, grant_id, group, adjustment) for adjustment in edits.adjustments]
+    for key, grant_id, group, adjustment in found:
         holder, _ = grants.split_holder(who, key[5:])
         if adjustment.seat_id is not None:
-            holder = Holder(holder.contract, adjustment.seat_id, holder.seat_group_key or SEAT_ID)
+            holder = Holder(holder.contract, adjustment.seat_id, holder.seat_group_key or group)
         if adjustment.id in teller.adjusted or not teller.asks_for(adjustment.time, holder):
             continue
         if teller.wanted.whose is not None and _taken_by_an_heir(account, holder, adjustment):
