@@ -941,6 +941,11 @@ def brought_by(giver: str, at: Instant) -> str:
     return f">{path}@{at}"
 
 
+def brought_at(origin: str) -> Instant:
+    """When the last step of an origin was."""
+    return int(origin.rsplit("@", 1)[1])
+
+
 def handed_on(credit: Credit, giver: str, at: Instant, order: int, edit_id: str, left: Left) -> Credit:
     """A credit as a carried move brings it to another seat: the same window, rank and name (L11, D20)."""
     origin = credit.origin + brought_by(giver, at)

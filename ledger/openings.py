@@ -1,14 +1,15 @@
 """What a stretch opens with: the credits that an account has, what carried moves hand on, and what the last stretch left."""
 
 from collections.abc import Iterable, Iterator
+from heapq import merge
 
 import msgspec
 
 from ledger import grants, seats
 from ledger.account_rows import AccountRows
 from ledger.amounts import Amount
-from ledger.contracts import CustomerRow, load_contract
-from ledger.grants import Credit, Holder, Left, brought_by, holder_key
+from ledger.contracts import ContractRow, CustomerRow, SubscriptionRow, load_contract
+from ledger.grants import Credit, Holder, Left, brought_at, brought_by, holder_key
 from ledger.instants import DAY, FOREVER, ORIGIN, Instant
 from ledger.rows import Book
 from ledger.standing import Emit, ResetAt, Standing, Transfer, next_instant, silent
@@ -69,27 +70,31 @@ class Openings(AccountRows):
         credits = list(grants.explicit(self.book, self.customer, holder, self.credit_type, window, low, high))
         credits += grants.seat_slices(self.book, self.customer, contract, holder, self.credit_type, low, high)
         if self.briefs[holder.contract].carries:
-            moves = self._moves(holder, ORIGIN, high + 1)
-            for move in _brought_here(holder, moves, begun):
+            for move in self._brought_here(holder, begun, high + 1):
                 if move.at < handed_before:
                     credits += self._moved_in(holder, move, low)
-            for move in moves:
-                if move.from_seat_id == holder.seat_id:
-                    for credit in credits:
-                        # What a chain of moves hands on at one instant came before it left.
-                        came_before = credit.start < move.at or (
-                            credit.start == move.at and credit.start_type == "moved_in" and credit.order < move.order
-                        )
-                        # What a return gives back at that very instant comes after the moves (D2).
-                        back = any(gap.end == move.at for gap in credit.gaps)
-                        if came_before and credit.active(move.at) and not back:
-                            credit.cut(move.at, "moved_out", ("seat-change", move.edit_id))
-                            credit.left_by = move.order
+            self._moved_out(holder, credits, high + 1)
         credits = [credit for credit in credits if credit.start < credit.end and credit.end > low]
         credits.sort(key=lambda credit: credit.rank)
         if any(credit.origin for credit in credits):
             grants.adjust_once(credits)
         return credits
+
+    def _moved_out(self, holder: Holder, credits: list[Credit], until: Instant) -> None:
+        """Ends each credit with the first carried move that takes it away."""
+        since = min((credit.start for credit in credits), default=until)
+        if not any(move.from_seat_id == holder.seat_id for move in self._each_move(holder, since, until)):
+            return
+        for credit in credits:
+            for move in self._each_move(holder, credit.start, min(until, credit.end)):
+                # What a chain of moves hands on at one instant came before it left.
+                came_before = credit.start < move.at or (credit.start_type == "moved_in" and credit.order < move.order)
+                # What a return gives back at that very instant comes after the moves (D2).
+                back = any(gap.end == move.at for gap in credit.gaps)
+                if move.from_seat_id == holder.seat_id and came_before and credit.active(move.at) and not back:
+                    credit.cut(move.at, "moved_out", ("seat-change", move.edit_id))
+                    credit.left_by = move.order
+                    break
 
     def _window(self, contract: int) -> tuple[Instant, Instant]:
         brief = self.briefs[contract]
@@ -114,19 +119,48 @@ class Openings(AccountRows):
             yield from grants.seat_slices(book, customer, contract, holder, credit_type, ORIGIN, at)
 
     def _moves(self, holder: Holder, low: Instant, high: Instant) -> list[seats.Move]:
-        """The carried moves that touch a seat, in order."""
-        assert holder.seat_id is not None
+        """The carried moves that touch a seat in `[low, high)`, in order."""
+        return list(self._each_move(holder, low, high))
+
+    def _each_move(self, holder: Holder, low: Instant, high: Instant) -> Iterator[seats.Move]:
+        """As `_moves`, for who takes few of many."""
         contract = load_contract(self.book, self.customer.number, holder.contract)
-        found = []
-        for subscription in contract.subscriptions:
-            if subscription.seat_group_key == holder.seat_group_key:
-                born, dies = contract.life(subscription)
-                for move in seats.moves(self.book, self.customer.number, subscription, holder.seat_id, low, high):
-                    if move.carry_balance and born <= move.at < dies:
-                        # Moves are counted by each subscription for itself; here they stand in one order.
-                        order = (move.order << 32) | subscription.number
-                        found.append(msgspec.structs.replace(move, order=order))
-        return sorted(found, key=lambda move: (move.at, move.order))
+        of_each = [
+            self._moves_of(contract, subscription, holder, low, high)
+            for subscription in contract.subscriptions
+            if subscription.seat_group_key == holder.seat_group_key
+        ]
+        return merge(*of_each, key=lambda move: (move.at, move.order))
+
+    def _moves_of(
+        self, contract: ContractRow, subscription: SubscriptionRow, holder: Holder, low: Instant, high: Instant
+    ) -> Iterator[seats.Move]:
+        assert holder.seat_id is not None
+        born, dies = contract.life(subscription)
+        low, high = max(low, born), min(high, dies)
+        if low >= high:
+            return
+        for move in seats.moves(self.book, self.customer.number, subscription, holder.seat_id, low, high):
+            if move.carry_balance:
+                # Moves are counted by each subscription for itself; here they stand in one order.
+                yield msgspec.structs.replace(move, order=(move.order << 32) | subscription.number)
+
+    def _brought_here(self, holder: Holder, begun: Standing | None, until: Instant) -> list[seats.Move]:
+        """The moves before an instant that brought a seat anything; if it goes on from what it has already, but for those of
+        which nothing is left."""
+        if begun is None:
+            found = self._moves(holder, ORIGIN, until)
+        else:
+            origins = begun.origins()
+            found = [
+                move
+                for at in sorted({brought_at(origin) for origin in origins})
+                if at <= begun.at and at < until
+                for move in self._each_move(holder, at, at + 1)
+                if any(origin.endswith(brought_by(move.from_seat_id, at)) for origin in origins)
+            ]
+            found += self._each_move(holder, begun.at + 1, until)
+        return [move for move in found if move.to_seat_id == holder.seat_id]
 
     def _heirs(self, holder: Holder, since: Instant) -> list[tuple[bytes, Instant]]:
         """The seats that a seat's balance was carried to after `since`, and when."""
@@ -162,7 +196,7 @@ class Openings(AccountRows):
             of, one = look.pop()
             giver = Holder(of.contract, one.from_seat_id, of.seat_group_key)
             begun = self._begun_before(giver, one.at)
-            for earlier in _brought_here(giver, self._moves(giver, ORIGIN, one.at + 1), begun):
+            for earlier in self._brought_here(giver, begun, one.at + 1):
                 place = (earlier.at, earlier.order, earlier.to_seat_id)
                 if place[:2] < (one.at, one.order) and place not in found and place not in self._hands:
                     found[place] = (giver, earlier)
@@ -374,18 +408,3 @@ class Openings(AccountRows):
                 dry = (start, "", 0) if not left.amount else None
                 shared.append(Shared(credit.name, credit.contract, left.amount, left.granted, 0, credit.rank, dry))
         return GroupStretch(start, self.group_until(at, credits), shared)
-
-
-def _brought_here(holder: Holder, moves: list[seats.Move], begun: Standing | None) -> list[seats.Move]:
-    """The moves that brought a seat anything; if it goes on from what it has already, but for those of which nothing is left."""
-    origins = set() if begun is None else begun.origins()
-    return [
-        move
-        for move in moves
-        if move.to_seat_id == holder.seat_id
-        and (
-            begun is None
-            or move.at > begun.at
-            or any(origin.endswith(brought_by(move.from_seat_id, move.at)) for origin in origins)
-        )
-    ]

@@ -146,15 +146,13 @@ def is_assigned(book: Book, customer: int, subscription: SubscriptionRow, seat_i
 
 def moves(
     book: Book, customer: int, subscription: SubscriptionRow, seat_id: str, from_at: Instant, to_at: Instant
-) -> list[Move]:
-    """The moves from or to a seat in `[from_at, to_at)`, in the order in which they apply."""
+) -> Iterator[Move]:
+    """The moves from or to a seat in `[from_at, to_at)`, in the order in which they apply, read one by one."""
     keys = Keys(customer, subscription.number)
-    found = []
-    for key, row in book.scan(MOVES, keys.moves_from(seat_id, from_at), keys.moves_from(seat_id, to_at)):
+    for key, row in book.scan_lazily(MOVES, keys.moves_from(seat_id, from_at), keys.moves_from(seat_id, to_at)):
         source, target = (row.other, seat_id) if row.came else (seat_id, row.other)
         at, order = instant_of(key[-12:-4]), int.from_bytes(key[-4:], "big")
-        found.append(Move(at, source, target, row.carry_balance, row.edit_id, order))
-    return found
+        yield Move(at, source, target, row.carry_balance, row.edit_id, order)
 
 
 def members(book: Book, customer: int, subscription: SubscriptionRow, at: Instant) -> Iterator[tuple[str, SeatRow]]:

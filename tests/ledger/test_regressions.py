@@ -781,6 +781,20 @@ def test_two_seats_that_carry_to_each_other_in_turn_do_not_double_the_cost_each_
     assert cost(24) < 6 * cost(12)
 
 
+def test_a_burn_after_many_moves_between_two_seats_does_not_read_all_of_them_for_each() -> None:
+    def cost(moves: int) -> int:
+        hand_on = "\n".join(
+            f"move {'pq'[i % 2]} to {'qp'[i % 2]} carrying at {_hour(i)}\nburn 1 by {'qp'[i % 2]} at {_hour(i, 30)}"
+            for i in range(1, moves + 1)
+        )
+        story = f"subscription team seats q\nrecurring monthly 100 per seat of team every P1M\n{hand_on}"
+        return rows_for(
+            story, f"move {'qp'[moves % 2]} to p2 carrying at {_hour(moves + 2)}\nburn 1 by p2 at {_hour(moves + 3)}"
+        )
+
+    assert cost(40) < 2.5 * cost(20)
+
+
 def test_two_seats_that_carry_to_each_other_within_one_instant_do_not_double_the_cost_each_time() -> None:
     def cost(moves: int) -> int:
         hand_on = " and ".join(f"move {'pq'[i % 2]} to {'qp'[i % 2]} carrying" for i in range(moves))
