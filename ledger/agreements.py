@@ -127,6 +127,7 @@ class Agreements(WaitingRoom):
                     [*row.resets, Reset(fact.time, fact.id, fact.preserve_overage)],
                     key=lambda reset: (reset.time, reset.id),
                 )
+                self._save_customer(who, fact.customer_id)
                 self._save_contract(who, row, revised=True)
                 self._rebuild(who, fact.time)
                 self._touch_all(who, row, fact.time)
@@ -422,6 +423,7 @@ class Agreements(WaitingRoom):
             # It counts from the first period that starts after it was said (L16).
             every, anchor = row.given.every, row.given.anchor
             since = every.point(anchor, every.index(anchor, fact.time) + 1)
+        self._save_customer(who, fact.customer_id)
         self._save_contract(who, contract, revised=True)
         self._rebuild(who, since, row.given.credit_type)
         self._touch_earners(who, contract, row, since)
@@ -487,6 +489,7 @@ class Agreements(WaitingRoom):
             raise Refuse("missing_field", "seat_id", "is needed: this recurring credit gives to each seat", "L14")
         if individual and fact.seat_id is None:
             assert isinstance(fact, CreditsVoided)
+            self._save_customer(who, fact.customer_id)
             self._void_of_all(who, contract, row, Void(fact.time, fact.id, fact.voided_at, fact.slice))
             return
         holder = Holder(number)

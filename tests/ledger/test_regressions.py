@@ -717,6 +717,20 @@ def test_a_slice_is_ended_by_an_earlier_void_again_once_the_last_one_means_anoth
     assert story.overage("ana") == "10"
 
 
+def test_a_void_of_all_seats_counts_for_who_has_burned_before_also_in_a_later_batch(play: Play) -> None:
+    """That the contract's credits are others than when a seat's stretch was opened was forgotten at the end of the batch."""
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 100 per seat of team every P1M
+        burn 1 by ana at 06-02
+        void monthly at 06-03
+        burn 10 by ana at 06-04
+    """)
+
+    assert story.overage("ana") == "10"
+
+
 # --- what it costs ---------------------------------------------------------------------------------------------------
 
 
