@@ -610,6 +610,7 @@ def test_a_burn_ahead_of_the_clock_is_counted_once_however_short_the_lateness() 
         assert isinstance(ledger.fold(ahead, now + later * HOUR), Repeated)
 
 
+@pytest.mark.heavy
 def test_a_balance_that_goes_through_hundreds_of_seats_at_one_instant_arrives() -> None:
     hand_on = " and ".join(f"move s{i} to s{i + 1} carrying" for i in range(350))
     story = play_on_engine(f"""
