@@ -2,9 +2,10 @@
 
 import pytest
 
+from ledger.amounts import parse, text
 from ledger.facts import ContractUpdated
-from ledger.instants import DAY
-from ledger.outcome import Folded, Refused
+from ledger.instants import DAY, instant
+from ledger.outcome import Folded, Refused, Scope
 from tests.ledger import language
 from tests.ledger.language import Play, Played, play_on
 
@@ -919,3 +920,59 @@ def test_a_conversion_may_be_brought_forward_to_the_last_quantity_and_no_further
 
     assert story.refused() == {"far": "wrong_mode", "wrong": "wrong_mode"}
     assert [story.seats("team", at) for at in ("01-11", "01-14", "01-22")] == ["+4", "bo +4", "ana bo +3"]
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_is_there_from_the_instant_on_at_which_somebody_sits_or_is_given_anything(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        add bo at 06-10
+        remove bo at 06-12
+        grant gift 5 to seat zoe from 06-14 until 06-15
+        burn 1 by yan at 06-16
+    """)
+
+    just = "06-09T23:59:59.999999"
+    assert [story.scopes(at) for at in (just, "06-10", "06-12", "06-14", "06-15")] == [
+        ["ana"], ["ana", "bo"], ["ana"], ["ana", "zoe"], ["ana", "zoe"],
+    ]  # fmt: skip
+    assert [story.scopes(at) for at in ("06-16", "06-16T00:00:00.000001")] == [["ana", "zoe"], ["ana", "yan", "zoe"]]
+
+
+def test_what_may_be_spent_is_what_the_scope_may_draw_from_and_says_who_would_pay(play: Play) -> None:
+    story = play("""
+        contract d from 06-01
+        grant ds 5
+        contract c from 06-01
+        recurring ours 3 to pool every P1M priority 2
+        grant all 4 to customer priority 3
+        grant anas 2 to seat ana priority 1
+        grant bos 2 to seat bo priority 1
+    """)
+
+    def who_pays(amount: str, seat_id: str | None, at: str = "06-10") -> tuple[bool, list[tuple[str, int | None, str]]]:
+        scope = Scope(customer_id="acme", contract_id="c", seat_id=seat_id)
+        enough, paid = story.ledger.available(scope, instant(f"2026-{at}T00:00:00Z"), parse(amount))
+        return enough, [(grant_id, slice, text(took)) for grant_id, slice, took in paid]
+
+    assert who_pays("8", "ana") == (True, [("anas", None, "2"), ("ours", 0, "3"), ("all", None, "3")])
+    assert who_pays("9.000000001", "ana")[0] is False
+    assert who_pays("3", None) == (True, [("ours", 0, "3")])
+    assert who_pays("7.000000001", None) == (False, [("ours", 0, "3"), ("all", None, "4")])
+    assert who_pays("1", "ana", "05-31") == (False, [])
+
+
+def test_a_seat_draws_on_its_next_grant_from_its_very_first_instant(play: Play) -> None:
+    story = play("""
+        grant first 5 to seat ana priority 2
+        grant second 5 to seat ana from 01-10 until 01-20 priority 1
+        burn 1 by ana at 01-09 id a
+        burn 1 by ana at 01-10 id b
+        burn 1 by ana at 01-19 id c
+        burn 1 by ana at 01-20 id d
+    """)
+
+    assert [story.paid(id) for id in "abcd"] == [["1 of first"], ["1 of second"], ["1 of second"], ["1 of first"]]
