@@ -320,3 +320,91 @@ def test_a_change_for_many_seats_reads_and_writes_few_rows() -> None:
         ledger.flush()
         costs.append(rows.count)
     assert costs[0] == costs[1] < 30, costs
+
+
+def test_each_fact_names_whom_it_is_about_and_from_when_on() -> None:
+    story = play("""
+        contract c from 06-01 bringing
+        subscription team seats ana from 06-02
+        recurring monthly 10 per seat of team every P1M from 06-03
+        recurring shared 10 to pool every P1M from 06-04
+        grant gift 5 to seat bo from 06-05
+        grant ours 5 from 06-06
+        contract d from 06-01
+        subscription staff seats cy
+        recurring own 10 per seat of staff every P1M from 06-08 id recurring
+        recurring all 10 to pool every P1M from 06-09 id pooled
+        change own amount 20 at 06-10 id changed
+        void gift at 06-12 on c id void
+        void shared slice 0 at 06-12 on c id void-pool
+        void own slice 0 at 06-13 id void-all
+        void own slice 0 seat cy at 06-12 id void-one
+        adjust own by 5 seat cy at 06-14 id adjust
+        adjust ours by 5 at 06-14 on c id adjust-pool
+        reset at 06-15 id reset
+        reset customer at 06-16 id reset-customer
+        end staff at 09-01 said 06-17 id end
+        end contract at 10-01 said 06-18 id end-contract
+        add dy in staff at 06-19 id add
+        remove dy in staff at 06-25 said 06-20 id remove
+        grant late 5 to customer from 06-21 id late
+    """)
+
+    told = {id: outcome for id, outcome in story.outcomes.items() if isinstance(outcome, Folded)}
+    assert {
+        id: [f"{_who(one)} {text(one.since)[5:10]}" for one in outcome.changed] for id, outcome in told.items()
+    } == {
+        "contract-c": ["pool 06-04", "bo 06-05", "every seat of team 06-03"],
+        "contract-d": [],
+        "subscription-002": [],
+        "recurring": ["every seat of staff 06-08"],
+        "pooled": ["pool 06-09"],
+        "changed": ["every seat of staff 07-08"],
+        "void": ["bo 06-12"],
+        "void-pool": ["pool 06-12"],
+        "void-all": ["every seat of staff 06-13"],
+        "void-one": ["cy 06-12"],
+        "adjust": ["cy 06-14"],
+        "adjust-pool": ["pool 06-14"],
+        "reset": ["pool 06-15", "every seat of d 06-15"],
+        "reset-customer": ["customer 06-16"],
+        "end": ["every seat of staff 09-01"],
+        "end-contract": ["pool 10-01", "every seat of d 10-01"],
+        "add": ["dy 06-19"],
+        "remove": ["dy 06-25"],
+        "late": ["customer 06-21"],
+    }
+    counted = {id: [(one.subscription_id, text(one.since)[5:10]) for one in told[id].seats_changed] for id in told}
+    assert {id: counts for id, counts in counted.items() if counts} == {
+        "contract-c": [("team", "06-02")],
+        "subscription-002": [("staff", "06-01")],
+        "end": [("staff", "09-01")],
+        "end-contract": [("staff", "06-18")],
+        "add": [("staff", "06-19")],
+        "remove": [("staff", "06-25")],
+    }
+
+
+def test_a_pool_that_is_given_by_units_is_another_from_each_change_of_them_on() -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team quantity 1
+        recurring monthly 10 per unit of team every P1M
+        quantity 2 at 06-10 id two
+        change team mode seats at 06-11 id mode
+        change team revoke_on_removal yes at 06-12 id revoking
+        change team included_seats 4 at 06-13 id included
+        add bo at 06-20 and add cy at 06-16 id several
+    """)
+
+    told = {id: outcome for id, outcome in story.outcomes.items() if isinstance(outcome, Folded)}
+    assert {id: [f"{_who(one)} {text(one.since)[5:10]}" for one in told[id].changed] for id in list(told)[3:]} == {
+        "two": ["pool 06-10"],
+        "mode": ["pool 06-11"],
+        "revoking": ["pool 06-12"],
+        "included": [],
+        "several": ["pool 06-16"],
+    }
+    assert [text(one.since)[5:10] for id in list(told)[3:] for one in told[id].seats_changed] == [
+        "06-10", "06-11", "06-12", "06-13", "06-16",
+    ]  # fmt: skip
