@@ -976,3 +976,62 @@ def test_a_seat_draws_on_its_next_grant_from_its_very_first_instant(play: Play) 
     """)
 
     assert [story.paid(id) for id in "abcd"] == [["1 of first"], ["1 of second"], ["1 of second"], ["1 of first"]]
+
+
+@pytest.mark.parametrize(("to", "by", "who"), [("", "", "pool"), ("to seat ana", "by ana", "ana")])
+def test_a_burn_between_the_last_two_is_paid_by_what_came_before_it(play: Play, to: str, by: str, who: str) -> None:
+    story = play(f"""
+        grant first 7 {to} priority 1
+        grant second 7 {to} priority 2
+        grant third 7 {to} priority 3
+        burn 3 {by} at 01-10 id a
+        burn 3 {by} at 01-14 id b
+        burn 3 {by} at 01-12 id c
+        burn 2 {by} at 01-13 id d
+        burn 2 {by} at 01-14 id bb
+        burn 1 {by} at 01-14 id ba
+        burn 1 {by} at 01-14 id aa
+        take back bb at 01-15
+        burn 2 {by} at 01-14 id bc
+        burn 1 {by} at 01-13T12:00 id e
+    """)
+
+    assert {id: story.paid(id) for id in ("b", "c", "d", "bb", "ba", "aa", "bc", "e")} == {
+        "b": ["3 of first"],
+        "c": ["3 of first"],
+        "d": ["1 of first", "1 of second"],
+        "bb": ["2 of second"],
+        "ba": ["1 of second"],
+        "aa": ["1 of second"],
+        "bc": ["1 of second", "1 of third"],
+        "e": ["1 of second"],
+    }
+    assert story.left(who) == {"first": "0", "second": "0", "third": "5"}
+
+
+def test_whoever_comes_to_owe_since_others_emptied_the_pool_pays_from_the_next_of_it(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01
+        grant anas 2 to seat ana priority 1
+        grant shared 5 priority 2
+        burn 1 by ana at 01-02
+        burn 6 by bo at 01-03
+        burn 3 by ana at 01-05
+        grant more 20 from 01-10
+        burn 1 by cy at 01-11
+    """)
+
+    assert story.left() == {"shared": "0", "more": "16"}
+
+
+def test_of_a_contract_that_was_refused_nothing_is_there(play: Play) -> None:
+    story = play("""
+        contract c from 06-01 id refused bringing
+        subscription units quantity 2
+        grant ours 5
+        recurring a 10 per seat of units every P1M
+        contract c from 06-01 id anew
+        grant ours 7
+    """)
+
+    assert (story.refused(), story.left()) == ({"refused": "wrong_mode"}, {"ours": "7"})
