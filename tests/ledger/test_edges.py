@@ -1035,3 +1035,75 @@ def test_of_a_contract_that_was_refused_nothing_is_there(play: Play) -> None:
     """)
 
     assert (story.refused(), story.left()) == ({"refused": "wrong_mode"}, {"ours": "7"})
+
+
+def test_what_a_late_burn_leaves_of_a_revoked_slice_is_given_back(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana revoking
+        recurring monthly 10 per seat of team every P1M
+        burn 1 by ana at 06-02
+        remove ana at 06-10
+        burn 2 by ana at 06-12
+        add ana at 06-20
+        burn 1 by ana at 06-21
+        burn 3 by ana at 06-05
+    """)
+
+    assert (story.left("ana"), story.overage("ana")) == ({"monthly": "5"}, "2")
+
+
+def test_two_pools_give_and_take_as_burns_before_them_come_and_go(play: Play) -> None:
+    story = play("""
+        grant one 5 priority 1
+        grant two 5 priority 2
+        burn 5 by ana at 01-02 id x
+        burn 4 by bo at 01-03
+        burn 3 by cy at 01-04
+        burn 2 by di at 01-05
+    """)
+
+    def now() -> tuple[list[str], list[str]]:
+        return [story.overage(who) for who in ("ana", "bo", "cy", "di")], list(story.left().values())
+
+    assert now() == (["0", "0", "2", "2"], ["0", "0"])
+    play_on(story, "take back x at 01-06")
+    assert now() == (["0", "0", "0", "0"], ["0", "1"])
+    play_on(story, "burn 4 by ana at 01-01 id y")
+    assert now() == (["0", "0", "1", "2"], ["0", "0"])
+    play_on(story, "burn 5 by ana at 01-03T12:00 id z")
+    assert now() == (["3", "0", "3", "2"], ["0", "0"])
+    play_on(story, "take back y at 01-06")
+    assert now() == (["0", "0", "2", "2"], ["0", "0"])
+    play_on(story, "take back z at 01-06")
+    assert now() == (["0", "0", "0", "0"], ["0", "1"])
+    play_on(story, "burn 12 by ana at 01-02 id w")
+    assert now() == (["2", "4", "3", "2"], ["0", "0"])
+    play_on(story, "take back w at 01-06")
+    assert now() == (["0", "0", "0", "0"], ["0", "1"])
+
+
+def test_a_late_burn_leaves_less_to_every_stretch_that_follows(play: Play) -> None:
+    story = play("""
+        contract c from 01-01
+        grant old 10 until 03-01 priority 1 rollover max 5
+        grant new 5 from 02-01 priority 2
+        grant anas 5 to seat ana from 01-20 priority 3
+        burn 2 by ana at 01-05
+        reset at 01-15
+        burn 2 by ana at 01-25
+        burn 4 by bo at 02-05
+        burn 4 by ana at 02-06
+        burn 2 by bo at 03-02
+        burn 5 by cy at 01-10
+    """)
+
+    assert [story.granted("pool", at) for at in ("01-14", "01-16", "02-02")] == ["10", "3", "8"]
+    assert [story.balance("pool", at) for at in ("01-14", "01-24", "01-26", "02-02", "02-07")] == [
+        "3",
+        "3",
+        "1",
+        "6",
+        "0",
+    ]
+    assert (story.left("ana"), story.overage("ana"), story.overage("bo")) == ({"anas": "3"}, "0", "2")
