@@ -5,6 +5,7 @@ credit's definition, from the seats over time and from the voids, so they are de
 start for 100,000 seats writes nothing. A `Credit` is either, ready to be played over time.
 """
 
+from bisect import insort
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from heapq import heappop, heappush
@@ -18,6 +19,7 @@ from ledger.facts import Grant, Recurrence, RecurringCredit, Rollover
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.row import Row
 from ledger.rows import Book, Kind, after, instant_key, number_key, text_key
+from ledger.seat_rows import BEFORE_ALL, MoveRank
 
 #: Where a grant stands in L5's order: class, priority, expires_at, effective_at, creation, id, slice, origin, and whose
 #: it is (a seat's before the contract's pool before the customer's: ids repeat between them).
@@ -141,6 +143,7 @@ class Credit:
     __slots__ = (
         "adjustments",
         "amount",
+        "came_by",
         "cause_id",
         "cause_type",
         "contract",
@@ -156,7 +159,6 @@ class Credit:
         "left_by",
         "name",
         "natural_end",
-        "order",
         "origin",
         "priority",
         "rank",
@@ -208,8 +210,8 @@ class Credit:
         self.recurrence: Recurrence | None = None
         self.rollover: Rollover | None = None
         self.resettable = False
-        self.order = -1
-        self.left_by = -1  # the move that took it away
+        self.came_by = BEFORE_ALL  # of the move that brought it
+        self.left_by = BEFORE_ALL  # of the move that took it away
         self.rises: list[tuple[Instant, Amount, str]] = []
         self.adjustments: list[Adjustment] = []
         self.gaps: list[Gap] = []
@@ -801,20 +803,20 @@ def _last_of_seat(
     last = next(earned(seat_id, at + 1), None)
     # Newest first, so that each seat is looked at once. A slice that is handed on has to live until the last move of its
     # way, of several ways the one that ends first.
-    moves: list[tuple[Instant, int, int, str, str]] = []
+    moves: list[tuple[Instant, MoveRank, str, str]] = []
     handed_on_until: dict[str, Instant] = {}
     looked_at: set[str] = set()
-    to, before = seat_id, (at + 1 if with_carried else at, 0, 0)
+    to, before = seat_id, (at + 1 if with_carried else at, BEFORE_ALL)
     while True:
         if to not in looked_at:
             looked_at.add(to)
             low = ORIGIN if last is None else last.ends
             for place, giver in _carried_to(book, customer, contract, subscription.seat_group_key, to, low, before):
-                heappush(moves, (-place[0], -place[1], -place[2], giver, to))
+                insort(moves, (*place, giver, to))
         if not moves:
             return None if last is None else last.slice
-        moved_at, order, number, giver, taker = heappop(moves)
-        before = -moved_at, -order, -number
+        moved_at, rank, giver, taker = moves.pop()
+        before = moved_at, rank
         if last is not None and before[0] <= last.ends:
             return last.slice  # nobody had earned a later one by then
         until = before[0] if taker == seat_id else handed_on_until[taker]
@@ -864,14 +866,14 @@ def _carried_to(
     seat_group_key: str,
     seat_id: str,
     low: Instant,
-    before: tuple[Instant, int, int],
-) -> Iterator[tuple[tuple[Instant, int, int], str]]:
+    before: tuple[Instant, MoveRank],
+) -> Iterator[tuple[tuple[Instant, MoveRank], str]]:
     """The carried moves to a seat after an instant and before one's place among all moves, and who gave."""
     for subscription in contract.subscriptions:
         if subscription.seat_group_key == seat_group_key:
             born, dies = contract.life(subscription)
             for move in seats.moves(book, customer.number, subscription, seat_id, low, before[0] + 1):
-                place = move.at, move.order, subscription.number
+                place = move.at, move.rank
                 if move.carry_balance and move.to_seat_id == seat_id and place < before and born <= move.at < dies:
                     yield place, move.from_seat_id
 
@@ -946,7 +948,7 @@ def brought_at(origin: str) -> Instant:
     return int(origin.rsplit("@", 1)[1])
 
 
-def handed_on(credit: Credit, giver: str, at: Instant, order: int, edit_id: str, left: Left) -> Credit:
+def handed_on(credit: Credit, giver: str, at: Instant, rank: MoveRank, edit_id: str, left: Left) -> Credit:
     """A credit as a carried move brings it to another seat: the same window, rank and name (L11, D20)."""
     origin = credit.origin + brought_by(giver, at)
     brought = Credit(
@@ -965,7 +967,7 @@ def handed_on(credit: Credit, giver: str, at: Instant, order: int, edit_id: str,
     brought.granted = left.granted
     brought.set_amount = credit.set_amount
     brought.start_type = "moved_in"
-    brought.order = order
+    brought.came_by = rank
     brought.recurrence, brought.rollover, brought.resettable = credit.recurrence, credit.rollover, credit.resettable
     brought.subscription_id = credit.subscription_id
     brought.end_cause = credit.end_cause

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator
 from heapq import merge
 
-import msgspec
-
 from ledger import grants, seats
 from ledger.account_rows import AccountRows
 from ledger.amounts import Amount
@@ -12,6 +10,7 @@ from ledger.contracts import ContractRow, CustomerRow, SubscriptionRow, load_con
 from ledger.grants import Credit, Holder, Left, brought_at, brought_by, holder_key
 from ledger.instants import DAY, FOREVER, ORIGIN, Instant
 from ledger.rows import Book
+from ledger.seat_rows import BEFORE_ALL, MoveRank
 from ledger.standing import Emit, ResetAt, Standing, Transfer, next_instant, silent
 from ledger.stretches import SCOPE, GroupStretch, Own, Shared, Stretch, draws
 
@@ -25,7 +24,7 @@ class Openings(AccountRows):
     def __init__(self, book: Book, customer: CustomerRow, credit_type: str) -> None:
         super().__init__(book, customer, credit_type)
         #: What carried moves handed on, until anything changes.
-        self._hands: dict[tuple[Instant, int, str], Handed] = {}
+        self._hands: dict[tuple[Instant, MoveRank, str], Handed] = {}
         if self._is_new:
             self.group.stretch.until = self.group_until(ORIGIN, [])
             self._save_group()
@@ -88,12 +87,12 @@ class Openings(AccountRows):
         for credit in credits:
             for move in self._each_move(holder, credit.start, min(until, credit.end)):
                 # What a chain of moves hands on at one instant came before it left.
-                came_before = credit.start < move.at or (credit.start_type == "moved_in" and credit.order < move.order)
+                came_before = credit.start < move.at or (credit.start_type == "moved_in" and credit.came_by < move.rank)
                 # What a return gives back at that very instant comes after the moves (D2).
                 back = any(gap.end == move.at for gap in credit.gaps)
                 if move.from_seat_id == holder.seat_id and came_before and credit.active(move.at) and not back:
                     credit.cut(move.at, "moved_out", ("seat-change", move.edit_id))
-                    credit.left_by = move.order
+                    credit.left_by = move.rank
                     break
 
     def _window(self, contract: int) -> tuple[Instant, Instant]:
@@ -130,7 +129,7 @@ class Openings(AccountRows):
             for subscription in contract.subscriptions
             if subscription.seat_group_key == holder.seat_group_key
         ]
-        return merge(*of_each, key=lambda move: (move.at, move.order))
+        return merge(*of_each, key=lambda move: (move.at, move.rank))
 
     def _moves_of(
         self, contract: ContractRow, subscription: SubscriptionRow, holder: Holder, low: Instant, high: Instant
@@ -142,8 +141,7 @@ class Openings(AccountRows):
             return
         for move in seats.moves(self.book, self.customer.number, subscription, holder.seat_id, low, high):
             if move.carry_balance:
-                # Moves are counted by each subscription for itself; here they stand in one order.
-                yield msgspec.structs.replace(move, order=(move.order << 32) | subscription.number)
+                yield move
 
     def _brought_here(self, holder: Holder, begun: Standing | None, until: Instant) -> list[seats.Move]:
         """The moves before an instant that brought a seat anything; if it goes on from what it has already, but for those of
@@ -176,7 +174,7 @@ class Openings(AccountRows):
     def _moved_in(self, holder: Holder, move: seats.Move, low: Instant) -> Iterator[Credit]:
         """What a carried move brought to a seat: the rest of each active grant of the other one."""
         for credit, left in self._handed(holder, move)[0]:
-            brought = grants.handed_on(credit, move.from_seat_id, move.at, move.order, move.edit_id, left)
+            brought = grants.handed_on(credit, move.from_seat_id, move.at, move.rank, move.edit_id, left)
             grants.edit_handed_on(self.book, self.customer, brought, holder)
             if brought.end > low:
                 yield brought
@@ -190,21 +188,21 @@ class Openings(AccountRows):
 
     def _moves_before(self, holder: Holder, move: seats.Move) -> list[tuple[Holder, seats.Move]]:
         """The carried moves that decide what one brings, oldest first: so that no chain of them is walked deep or twice."""
-        found: dict[tuple[Instant, int, str], tuple[Holder, seats.Move]] = {}
+        found: dict[tuple[Instant, MoveRank, str], tuple[Holder, seats.Move]] = {}
         look = [(holder, move)]
         while look:
             of, one = look.pop()
             giver = Holder(of.contract, one.from_seat_id, of.seat_group_key)
             begun = self._begun_before(giver, one.at)
             for earlier in self._brought_here(giver, begun, one.at + 1):
-                place = (earlier.at, earlier.order, earlier.to_seat_id)
-                if place[:2] < (one.at, one.order) and place not in found and place not in self._hands:
+                place = (earlier.at, earlier.rank, earlier.to_seat_id)
+                if place[:2] < (one.at, one.rank) and place not in found and place not in self._hands:
                     found[place] = (giver, earlier)
                     look.append((giver, earlier))
         return [found[place] for place in sorted(found)]
 
     def _hand(self, holder: Holder, move: seats.Move) -> "Handed":
-        place = (move.at, move.order, move.to_seat_id)
+        place = (move.at, move.rank, move.to_seat_id)
         known = self._hands.get(place)
         if known is not None:
             return known
@@ -213,20 +211,20 @@ class Openings(AccountRows):
         now = self._moves(giver, move.at, move.at + 1)
         # What a seat had goes with the first of its moves of an instant; with a later one only what came in between.
         before = max(
-            (one.order for one in now if one.from_seat_id == giver.seat_id and one.order < move.order), default=-1
+            (one.rank for one in now if one.from_seat_id == giver.seat_id and one.rank < move.rank), default=BEFORE_ALL
         )
         handed: list[tuple[Credit, Left]] = []
-        debt = standing.over if before < 0 else 0
+        debt = standing.over if before == BEFORE_ALL else 0
         for credit in credits:
             left = standing.left.get(credit.name)
-            if left is not None and credit.left_by == move.order and before < 0:
+            if left is not None and credit.left_by == move.rank and before == BEFORE_ALL:
                 handed.append((credit, left))
         for earlier in now:
-            if earlier.to_seat_id == giver.seat_id and before < earlier.order < move.order:
+            if earlier.to_seat_id == giver.seat_id and before < earlier.rank < move.rank:
                 more, owed = self._hand(giver, earlier)
                 for credit, left in more:
                     through = grants.handed_on(
-                        credit, earlier.from_seat_id, move.at, earlier.order, earlier.edit_id, left
+                        credit, earlier.from_seat_id, move.at, earlier.rank, earlier.edit_id, left
                     )
                     handed.append((through, left))
                 debt += owed
@@ -255,9 +253,9 @@ class Openings(AccountRows):
         found = []
         for move in self._moves(holder, low + 1, high + 1):
             if move.from_seat_id == holder.seat_id:
-                found.append(Transfer(move.at, move.order, None, move.edit_id))
+                found.append(Transfer(move.at, move.rank, None, move.edit_id))
             else:
-                found.append(Transfer(move.at, move.order, self._handed(holder, move)[1], move.edit_id))
+                found.append(Transfer(move.at, move.rank, self._handed(holder, move)[1], move.edit_id))
         return found
 
     # --- boundaries ---

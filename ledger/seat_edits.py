@@ -169,7 +169,15 @@ def _save_moves(fold: Fold) -> dict[str, Instant]:
             fold.book.drop(MOVES, fold.keys.move(seat_id, move.at, move.order))
     for move in sorted(fold.moves - fold.old_moves, key=_place):
         for seat_id, other in ((move.from_seat_id, move.to_seat_id), (move.to_seat_id, move.from_seat_id)):
-            row = MoveRow(other, seat_id == move.to_seat_id, move.carry_balance, move.edit_id)
+            row = MoveRow(
+                other,
+                seat_id == move.to_seat_id,
+                move.carry_balance,
+                move.edit_id,
+                move.time,
+                move.sequence,
+                move.index,
+            )
             fold.book.save(MOVES, fold.keys.move(seat_id, move.at, move.order), row)
     return since
 

@@ -119,7 +119,7 @@ class Fold:
                     return refusal
                 self._begin_instant(row.starting_at)
             for operation in row.operations:
-                refusal = self._apply(operation, row.id)
+                refusal = self._apply(operation, row)
                 if refusal is not None:
                     return refusal
         self.place = ordered[-1].place
@@ -162,7 +162,7 @@ class Fold:
                 at, moved = row.starting_at, 0
             for operation in row.operations:
                 if operation.op == "move_seat":
-                    self.old_moves.add(_move(row.starting_at, operation, row.id, moved))
+                    self.old_moves.add(self._move_of(operation, row, moved))
                     moved += 1
         return known
 
@@ -219,7 +219,8 @@ class Fold:
 
     # --- one operation ---
 
-    def _apply(self, operation: Operation, edit_id: str) -> Refusal | None:
+    def _apply(self, operation: Operation, row: OperationsRow) -> Refusal | None:
+        edit_id = row.id
         match operation.op:
             case "add_seats":
                 for seat_id in operation.seat_ids:
@@ -228,7 +229,7 @@ class Fold:
                 for seat_id in operation.seat_ids:
                     self._remove(seat_id, edit_id)
             case "move_seat":
-                return self._move(operation, edit_id)
+                return self._move(operation, row)
             case "set_seats":
                 for seat_id in self._others(set(operation.seat_ids)):
                     self._remove(seat_id, edit_id)
@@ -262,9 +263,10 @@ class Fold:
         self.assigned -= 1
         self._by = edit_id
 
-    def _move(self, operation: Operation, edit_id: str) -> Refusal | None:
+    def _move(self, operation: Operation, row: OperationsRow) -> Refusal | None:
         """Refused if `from` is not assigned or `to` is, when its turn comes (D4)."""
         source_id, target_id = operation.seat_ids
+        edit_id = row.id
         source, target = self.seat(source_id), self.seat(target_id)
         if source is target or (source.now and target.now):
             return self._cannot_move("already_assigned", "to_seat_id", operation, edit_id)
@@ -273,10 +275,17 @@ class Fold:
         carry = operation.carry_balance
         self._leave(source, ("moved", target_id, carry, edit_id))
         self._come(target, Interval(self._now(), FOREVER, "moved", source_id, carry, edit_id))
-        self.moves.add(_move(self._now(), operation, edit_id, self.moved))
+        self.moves.add(self._move_of(operation, row, self.moved))
         self.moved += 1
         self._by = edit_id
         return None
+
+    def _move_of(self, operation: Operation, row: OperationsRow, order: int) -> Move:
+        source, target = operation.seat_ids
+        return Move(
+            row.starting_at, source, target, operation.carry_balance, row.id, order, row.time, row.sequence,
+            operation.index, self.keys.subscription,
+        )  # fmt: skip
 
     def _shift(self, delta: int, operation: Operation, edit_id: str) -> None:
         if delta == 0:
@@ -360,8 +369,3 @@ class Fold:
             # The instant's edits cancel each other: its step is gone, and the one before is the last again.
             return step_before(self.book, self.keys, self.base_step)[0]
         return self.base_step
-
-
-def _move(at: Instant, operation: Operation, edit_id: str, order: int) -> Move:
-    source, target = operation.seat_ids
-    return Move(at, source, target, operation.carry_balance, edit_id, order)

@@ -80,8 +80,15 @@ class SeatRow(Row):
         return None
 
 
+#: Where a move stands among all that a contract's seats make at one instant, by L11 (time, sequence, edit, place in it), and
+#: the number of its subscription.
+MoveRank = tuple[Instant, int, str, int, int]
+BEFORE_ALL: MoveRank = (ORIGIN, 0, "", 0, 0)
+
+
 class Move(msgspec.Struct, frozen=True, gc=False):
-    """A seat went from one id to another. `order` counts the moves of one instant, in the order in which they apply."""
+    """A seat went from one id to another. `order` counts a subscription's moves of one instant, as they apply; `time`,
+    `sequence` and `index` are those of the edit and of the operation in it."""
 
     at: Instant
     from_seat_id: str
@@ -89,6 +96,14 @@ class Move(msgspec.Struct, frozen=True, gc=False):
     carry_balance: bool
     edit_id: str
     order: int
+    time: Instant
+    sequence: int
+    index: int
+    subscription: int
+
+    @property
+    def rank(self) -> MoveRank:
+        return self.time, self.sequence, self.edit_id, self.index, self.subscription
 
 
 class MoveRow(Row):
@@ -98,6 +113,9 @@ class MoveRow(Row):
     came: bool
     carry_balance: bool
     edit_id: str
+    time: Instant
+    sequence: int
+    index: int
 
 
 class StepRow(Row):
@@ -167,6 +185,7 @@ class Keys:
     """The keys of one subscription's rows, by its number within the customer."""
 
     def __init__(self, customer: int, subscription: int) -> None:
+        self.subscription = subscription
         owner = number_key(customer) + number_key(subscription)
         self.operations = b"O" + owner
         self.seats = b"I" + owner + b"s"

@@ -152,7 +152,10 @@ def moves(
     for key, row in book.scan_lazily(MOVES, keys.moves_from(seat_id, from_at), keys.moves_from(seat_id, to_at)):
         source, target = (row.other, seat_id) if row.came else (seat_id, row.other)
         at, order = instant_of(key[-12:-4]), int.from_bytes(key[-4:], "big")
-        yield Move(at, source, target, row.carry_balance, row.edit_id, order)
+        yield Move(
+            at, source, target, row.carry_balance, row.edit_id, order, row.time, row.sequence, row.index,
+            subscription.number,
+        )  # fmt: skip
 
 
 def members(book: Book, customer: int, subscription: SubscriptionRow, at: Instant) -> Iterator[tuple[str, SeatRow]]:

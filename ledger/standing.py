@@ -12,6 +12,7 @@ from ledger.amounts import Amount
 from ledger.answers import EntryType
 from ledger.grants import Credit, Left, parts_of
 from ledger.instants import FOREVER, ORIGIN, Instant
+from ledger.seat_rows import MoveRank
 
 
 class ResetAt(NamedTuple):
@@ -25,7 +26,7 @@ class Transfer(NamedTuple):
     """An open debt that a carried move takes away (`amount` None: all of it) or brings (L11)."""
 
     time: Instant
-    order: int
+    rank: MoveRank
     amount: Amount | None
     id: str
 

@@ -732,6 +732,19 @@ def test_a_void_of_all_seats_counts_for_who_has_burned_before_also_in_a_later_ba
     assert story.overage("ana") == "10"
 
 
+def test_moves_of_one_instant_in_two_subscriptions_are_made_in_the_order_of_the_edit(play: Play) -> None:
+    """The subscription that was made first came first."""
+    story = play("""
+        contract c from 06-01
+        subscription first seats cy
+        subscription second seats cy
+        grant ours 100 to seat cy
+        move cy to ana carrying in second and move cy to bo carrying in first at 06-03
+    """)
+
+    assert [story.balance(who) for who in ("ana", "bo")] == ["100", "0"]
+
+
 # --- what it costs ---------------------------------------------------------------------------------------------------
 
 
