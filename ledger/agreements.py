@@ -250,7 +250,7 @@ class Agreements(WaitingRoom):
         if fact.ending_before is not None:
             before = contract.ending_before()
             contract.ends = [*contract.ends, End(fact.time, fact.id, fact.ending_before)]
-            since = min(before, contract.ending_before())
+            since = grants.end_anew(self.book, who, contract, min(before, contract.ending_before()))
         self._save_customer(who, fact.customer_id)
         self._save_contract(who, contract, revised=True)
         if fact.ending_before is not None:
@@ -328,7 +328,7 @@ class Agreements(WaitingRoom):
         if isinstance(fact, SubscriptionEnded):
             before = row.ending_before()
             row.ends = [*row.ends, End(fact.time, fact.id, fact.ending_before)]
-            since = min(before, row.ending_before())
+            since = grants.end_anew(self.book, who, contract, min(before, row.ending_before()))
         else:
             changes = fact.changes
             self._check_feature_code(contract, changes.feature_code, row, fact.starting_at, "feature_code")

@@ -643,6 +643,14 @@ def earns_anew(book: Book, customer: CustomerRow, contract: ContractRow, holder:
     return since
 
 
+def end_anew(book: Book, customer: CustomerRow, contract: ContractRow, since: Instant) -> Instant:
+    """From when on anybody of a contract may have other slices if some of those from `since` on come or go (`earns_anew`)."""
+    holders = {Holder(contract.number)}
+    for recurring in contract.recurring:
+        holders.update(seats_edited(book, customer, contract.number, recurring.recurring_credit_id))
+    return min(earns_anew(book, customer, contract, holder, since) for holder in holders)
+
+
 def seats_edited(book: Book, customer: CustomerRow, contract: int, grant_id: str) -> list[Holder]:
     """The seats of a contract for which a recurring credit was voided or adjusted by name."""
     prefix = b"V" + number_key(customer.number)

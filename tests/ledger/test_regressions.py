@@ -745,6 +745,22 @@ def test_moves_of_one_instant_in_two_subscriptions_are_made_in_the_order_of_the_
     assert [story.balance(who) for who in ("ana", "bo")] == ["100", "0"]
 
 
+@pytest.mark.parametrize("what", ["contract", "team", "monthly"])
+def test_an_end_may_turn_a_void_to_an_earlier_slice_and_lift_the_one_that_it_had(play: Play, what: str) -> None:
+    """The slice had paid nothing more since the void whose place another takes now."""
+    story = play(f"""
+        subscription team seats ana
+        recurring monthly 100 per seat of team every P1M for 3 periods
+        void monthly seat ana at 01-20
+        void monthly seat ana at 02-10
+        burn 10 by ana at 01-22
+        tick 03-01
+        end {what} at 01-25 said 03-01
+    """)
+
+    assert (story.balance("ana", at="01-23"), story.overage("ana", at="01-23")) == ("90", "0")
+
+
 # --- what it costs ---------------------------------------------------------------------------------------------------
 
 
