@@ -1107,3 +1107,48 @@ def test_a_late_burn_leaves_less_to_every_stretch_that_follows(play: Play) -> No
         "0",
     ]
     assert (story.left("ana"), story.overage("ana"), story.overage("bo")) == ({"anas": "3"}, "0", "2")
+
+
+def test_what_is_burned_after_its_contract_draws_from_nobody_however_often(play: Play) -> None:
+    story = play("""
+        contract c from 01-01 until 02-01
+        grant all 10 to customer
+        burn 1 by ana at 01-31
+        burn 1 by ana at 02-05
+        burn 1 by ana at 02-06
+    """)
+
+    assert (story.left("customer"), story.overage("ana")) == ({"all": "9"}, "2")
+
+
+def test_the_smallest_amount_is_paid_by_somebody(play: Play) -> None:
+    story = play("""
+        grant anas 0.000000002 to seat ana priority 1
+        grant shared 0.000000002 priority 2
+        burn 0.000000001 by ana at 01-02 id a
+        burn 0.000000001 by ana at 01-03 id b
+        burn 0.000000001 by ana at 01-04 id c
+        burn 0.000000001 by ana at 01-05 id d
+        burn 0.000000001 by ana at 01-06 id e
+        burn 0.000000001 by ana at 01-07 id f
+    """)
+
+    assert [story.paid(id) for id in "abcdef"] == [
+        *[["0.000000001 of anas"]] * 2, *[["0.000000001 of shared"]] * 2, *[["0.000000001 over"]] * 2,
+    ]  # fmt: skip
+
+
+def test_the_smallest_debt_is_paid(play: Play) -> None:
+    story = play("""
+        contract c carry from 01-01
+        grant shared 0.000000002
+        burn 0.000000001 by ana at 01-02
+        burn 0.000000001 by bo at 01-02
+        burn 0.000000001 by bo at 01-03
+        burn 0.000000001 by ana at 01-03
+        grant more 0.000000003 from 01-10
+        burn 0.000000001 by cy at 01-11
+    """)
+
+    assert (story.overage("ana"), story.overage("bo"), story.overage("cy")) == ("0", "0", "0")
+    assert story.left() == {"shared": "0", "more": "0"}
