@@ -105,6 +105,25 @@ def test_where_balances_are_carried_whoever_comes_and_leaves_is_named() -> None:
     }
 
 
+def test_what_is_voided_later_on_and_what_goes_there_and_back_is_due_for_whoever_has_it() -> None:
+    story = language.play("""
+        contract c from 06-01
+        subscription team seats ana bo
+        recurring monthly 10 per seat of team every P1M
+        grant gift 5 to seat ana
+        void monthly slice 0 seat bo at 06-20 said 06-02
+        void gift at 06-21 said 06-02
+        move ana to di carrying and move di to ana carrying at 06-10 said 06-03
+    """)
+
+    assert {at: _whose(story, at) for at in ("06-09", "06-10", "06-20", "06-21")} == {
+        "06-09": [],
+        "06-10": ["ana", "di"],
+        "06-20": ["bo"],
+        "06-21": ["ana", "di"],
+    }
+
+
 def _whose(story: language.Played, at: str) -> list[str]:
     ledger: Any = story.ledger
     return [_named(one) for one in ledger.whose_due("acme", instant(f"2026-{at}T00:00:00Z"))]
