@@ -63,7 +63,7 @@ from ledger.grants import (
 )
 from ledger.instants import FOREVER, Instant
 from ledger.outcome import Refusal, SeatsChanged
-from ledger.partition import Missing, Refuse
+from ledger.partition import AMBIGUOUS, Missing, Refuse, ambiguous
 from ledger.waiting import WaitingRoom
 
 
@@ -83,7 +83,7 @@ class Agreements(WaitingRoom):
             case ContractUpdated() | ContractEnded():
                 assert contract is not None
                 self._end_contract(who, contract, fact)
-                woken = ["contract", "ambiguous", "subscription"]
+                woken = ["contract", AMBIGUOUS, "subscription"]
                 seats_changed = [
                     SeatsChanged(contract_id=contract.contract_id, subscription_id=row.subscription_id, since=fact.time)
                     for row in contract.subscriptions
@@ -91,7 +91,7 @@ class Agreements(WaitingRoom):
             case SubscriptionAdded():
                 assert contract is not None
                 self._add_subscription(who, contract, fact.subscription, fact)
-                woken = ["subscription", "contract", "ambiguous"]
+                woken = ["subscription", "contract", AMBIGUOUS]
                 seats_changed = [
                     SeatsChanged(
                         contract_id=contract.contract_id,
@@ -102,7 +102,7 @@ class Agreements(WaitingRoom):
             case SubscriptionUpdated() | SubscriptionEnded():
                 assert contract is not None
                 since = self._change_subscription(who, contract, fact)
-                woken = ["subscription", "contract", "ambiguous"]
+                woken = ["subscription", "contract", AMBIGUOUS]
                 seats_changed = [
                     SeatsChanged(contract_id=contract.contract_id, subscription_id=fact.subscription_id, since=since)
                 ]
@@ -190,7 +190,7 @@ class Agreements(WaitingRoom):
         woken = [
             f"contract:{fact.contract_id}",
             "contract",
-            "ambiguous",
+            AMBIGUOUS,
             "subscription",
             *(f"grant:{fact.contract_id}:{id}" for id in named),
         ]
@@ -620,7 +620,7 @@ class Agreements(WaitingRoom):
                 SeatsChanged(contract_id=contract.contract_id, subscription_id=id, since=since)
                 for id, since in sorted(changed.items())
             ],
-            ["ambiguous"],
+            [ambiguous(one.subscription.seat_group_key, one.seat_id) for one in edited.seats],
         )
 
     def _earn_anew(self, who: CustomerRow, contract: ContractRow, edited: seats.Edited) -> None:
@@ -666,7 +666,7 @@ class Agreements(WaitingRoom):
             rows = [row for row in rows if all(row.subscription(id, code, fact.time) is not None for id, code in named)]
         if len(rows) != 1:
             raise Missing(
-                "contract_ambiguous", "contract_id", "several contracts hold the edit's time; name one", "ambiguous"
+                "contract_ambiguous", "contract_id", "several contracts hold the edit's time; name one", AMBIGUOUS
             )
         return rows[0]
 

@@ -44,7 +44,7 @@ from ledger.identities import burn_result, digest_of
 from ledger.instants import ORIGIN, Instant
 from ledger.known_rows import KnownRow
 from ledger.outcome import Changed, EverySeat, Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
-from ledger.partition import AtHand, Missing, Refuse
+from ledger.partition import AMBIGUOUS, AtHand, Missing, Refuse, ambiguous
 from ledger.rows import after, instant_key, number_key, text_key, text_of
 from ledger.waiting_rows import DUE, WAITING, WAITING_COUNT, WaitingRow
 
@@ -264,14 +264,16 @@ class Ledger(Agreements):
         tried: list[tuple[bytes, bytes]] = []
         while who.waiting:
             for name in woken:
-                prefix = b"W" + number_key(who.number) + text_key(name)
+                prefix = b"W" + number_key(who.number) + (name.encode() if name == AMBIGUOUS else text_key(name))
                 for key, _ in self.book.scan(WAITING, prefix, after(prefix)):
                     heappush(tried, (key[-8:], key))
             if not tried:
                 return
+            self.book.breathe()
             _, key = heappop(tried)
+            while tried and tried[0][1] == key:
+                heappop(tried)  # woken twice
             row = self.book.load(WAITING, key)
-            # Who was woken twice may have been decided already.
             woken = [] if row is None else self._try_again(who, customer_id, key, row)
 
     def _try_again(self, who: CustomerRow, customer_id: str, key: bytes, row: WaitingRow) -> list[str]:
@@ -343,9 +345,8 @@ class Ledger(Agreements):
         ]
         if len(seated) == 1:
             return seated[0]
-        raise Missing(
-            "contract_ambiguous", "contract_id", "several contracts hold the burn's time; name one", "ambiguous"
-        )
+        wakes = AMBIGUOUS if fact.seat_id is None else ambiguous(fact.seat_group_key, fact.seat_id)
+        raise Missing("contract_ambiguous", "contract_id", "several contracts hold the burn's time; name one", wakes)
 
     def _sits(self, who: CustomerRow, brief: ContractBrief, seat_id: str, seat_group_key: str, at: Instant) -> bool:
         contract = load_contract(self.book, who.number, brief.number)

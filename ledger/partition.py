@@ -8,6 +8,14 @@ from ledger.instants import DAY, HOUR, MINUTE, Instant, Span
 from ledger.outcome import Changed, EverySeat, Outcome, Refusal
 from ledger.rows import Book, Breathe, Rows, nobody_waits, number_key
 
+#: What waits until one of several contracts can be told from the others; for a burn of a seat, `ambiguous` of that seat.
+AMBIGUOUS = "ambiguous"
+
+
+def ambiguous(seat_group_key: str, seat_id: str) -> str:
+    """The name under which a burn waits to be told in which of several contracts its seat sits. Begins with `AMBIGUOUS`."""
+    return f"{AMBIGUOUS}:{len(seat_group_key)}:{seat_group_key}:{seat_id}"
+
 
 class Missing(Exception):
     """Internal: a fact names something that is not known yet. `wakes` is the name under which it waits."""

@@ -816,6 +816,15 @@ def test_one_wrong_clock_does_not_slow_a_customer_down_for_ever() -> None:
     assert ledger._burn_quickly(burn, at) is not None
 
 
+def test_an_edit_of_one_seat_does_not_look_at_all_burns_that_wait_for_others() -> None:
+    def cost(waiting: int) -> int:
+        burns = "\n".join(f"burn 1 by seat-{n} at 01-02 id b{n} anywhere" for n in range(waiting))
+        story = f"contract a from 01-01\ncontract b from 01-01\nsubscription team seats ana on a\n{burns}"
+        return rows_for(story, "add bo on a at 01-02T00:01")
+
+    assert cost(50) < cost(5) + 10
+
+
 def test_two_seats_that_carry_to_each_other_in_turn_do_not_double_the_cost_each_time() -> None:
     def cost(moves: int) -> int:
         hand_on = "\n".join(f"move {'pq'[i % 2]} to {'qp'[i % 2]} carrying at {_hour(i + 1)}" for i in range(moves))
