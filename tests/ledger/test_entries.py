@@ -1,6 +1,7 @@
 """The lines of an account, a time of it or a page of it: the same lines, and what they cost is what they tell."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -127,3 +128,50 @@ def test_each_line_of_a_page_says_the_balance_after_it() -> None:
 
 def _at(day: str) -> Instant:
     return instant(f"2026-{day}T00:00:00Z")
+
+
+# --- by pencil -------------------------------------------------------------------------------------------------------
+
+
+def test_every_cut_of_an_account_has_the_lines_that_the_whole_has_of_it() -> None:
+    """Cut at and after what happens, for all and for a scope, and in pages."""
+    story = play("""
+        contract d from 06-01
+        grant ds 5
+        burn 1 at 06-03
+        contract c carry from 06-01 until 07-20
+        subscription team seats ana bo revoking
+        recurring monthly 10 per seat of team every P1M
+        recurring shared 4 per unit of team every P1M
+        grant weekly 2 to customer every P1W from 06-02
+        grant anas 3 to seat ana from 06-04 until 06-20
+        burn 12 by ana at 06-05
+        burn 9 by bo at 06-05
+        burn 1 at 06-06
+        add cy at 06-08
+        adjust monthly by -30 seat cy at 06-09
+        adjust anas by 2 seat cy at 06-10
+        reset at 06-11
+        burn 11 by bo at 06-12
+        move bo to di carrying at 06-13
+        remove ana at 06-14
+        add ana at 06-16
+        burn 4 by di at 06-17
+        void weekly customer at 06-25
+        burn 2 by ana at 07-02
+        tick 08-01
+    """)
+    ledger: Any = story.ledger
+
+    whole = ledger.entries(CUSTOMER, story.now)
+    scopes = {line.scope for line in whole}
+    times = {line.time for line in whole}
+    assert (len(scopes), len(times)) == (7, 18)
+    for since in sorted(times | {at + 1 for at in times})[::3]:
+        later = [line for line in whole if line.time >= since]
+        assert ledger.entries(CUSTOMER, story.now, since=since) == later
+        scope = later[0].scope if later else whole[0].scope
+        of_it = [line for line in later if line.scope == scope]
+        assert ledger.entries(CUSTOMER, story.now, since=since, scope=scope) == of_it
+        assert ledger.entries(CUSTOMER, story.now, since=since, scope=scope, limit=3) == of_it[:3]
+    assert paged(ledger, CUSTOMER, story.now, 5) == whole
