@@ -1152,3 +1152,16 @@ def test_the_smallest_debt_is_paid(play: Play) -> None:
 
     assert (story.overage("ana"), story.overage("bo"), story.overage("cy")) == ("0", "0", "0")
     assert story.left() == {"shared": "0", "more": "0"}
+
+
+def test_an_id_may_have_what_names_are_put_together_with(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats a/n\\a>
+        grant g/i/f 10 to seat a/n\\a>
+        burn 4 by a/n\\a> at 06-02 id b
+        move a/n\\a> to d/i carrying at 06-10
+        burn 1 by d/i at 06-11
+    """)
+
+    assert (story.paid("b"), story.left("d/i")) == (["4 of g/i/f"], {"g/i/f": "5"})
