@@ -169,6 +169,7 @@ class Credit:
         "set_amount",
         "slice",
         "start",
+        "start_cause",
         "start_type",
         "subscription_id",
     )
@@ -206,7 +207,7 @@ class Credit:
         self.start_type: EntryType = "granted"
         self.natural_end = end
         self.end_type: EntryType = "expired"
-        self.end_cause: tuple[str, str] = (cause_type, cause_id)
+        self.start_cause = self.end_cause = cause_type, cause_id
         self.recurrence: Recurrence | None = None
         self.rollover: Rollover | None = None
         self.resettable = False
@@ -969,8 +970,8 @@ def handed_on(credit: Credit, giver: str, at: Instant, rank: MoveRank, edit_id: 
         start=at,
         end=credit.natural_end,
         amount=left.amount,
-        cause_type="seat-change",
-        cause_id=edit_id,
+        cause_type=credit.cause_type,
+        cause_id=credit.cause_id,
     )
     brought.granted = left.granted
     brought.set_amount = credit.set_amount
@@ -978,7 +979,7 @@ def handed_on(credit: Credit, giver: str, at: Instant, rank: MoveRank, edit_id: 
     brought.came_by = rank
     brought.recurrence, brought.rollover, brought.resettable = credit.recurrence, credit.rollover, credit.resettable
     brought.subscription_id = credit.subscription_id
-    brought.end_cause = credit.end_cause
+    brought.start_cause = "seat-change", edit_id
     return brought
 
 

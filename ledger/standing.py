@@ -172,7 +172,7 @@ class Standing:
         for credit in credits:
             if credit.start == at < credit.end:
                 left[credit.name] = Left(credit.amount, credit.granted)
-                emit(at, credit.start_type, credit.amount, 0, credit, credit.cause_type, credit.cause_id)
+                emit(at, credit.start_type, credit.amount, 0, credit, *credit.start_cause)
             for gap in credit.gaps:
                 if gap.end == at and (back := self.frozen.pop(credit.name, None)) is not None:
                     left[credit.name] = back

@@ -760,6 +760,22 @@ def test_an_end_may_turn_a_void_to_an_earlier_slice_and_lift_the_one_that_it_had
     assert (story.balance("ana", at="01-23"), story.overage("ana", at="01-23")) == ("90", "0")
 
 
+def test_what_expires_where_it_was_carried_to_has_the_cause_that_granted_it(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        grant gift 10 to seat ana until 06-20 id giving
+        move ana to di carrying at 06-10 id moving
+        tick 07-01
+    """)
+
+    lines = story.ledger.entries("acme", story.now)
+    assert [(line.type, line.cause_id) for line in lines if line.scope.seat_id == "di"] == [
+        ("moved_in", "moving"),
+        ("expired", "giving"),
+    ]
+
+
 @pytest.mark.heavy
 def test_rows_are_written_in_one_order_whatever_the_hash_seed() -> None:
     program = """
