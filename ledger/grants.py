@@ -134,7 +134,8 @@ class Gap(NamedTuple):
 
     start: Instant
     end: Instant
-    cause_id: str
+    removed_by: str
+    returned_by: str
 
 
 class Credit:
@@ -709,8 +710,7 @@ class Stay(NamedTuple):
 
     start: Instant
     end: Instant
-    came_from: str | None
-    carried_in: bool
+    came_by: str
     removed_by: str | None
 
 
@@ -723,17 +723,8 @@ def stays_of(
     for interval in seats.intervals(book, customer.number, subscription, seat_id):
         start, end = max(interval.came_at, born), min(interval.left_at, dies)
         if start < end:
-            moved_in = interval.came == "moved" and interval.came_at >= born
             removed = interval.left == "removed" and interval.left_at < dies
-            stays.append(
-                Stay(
-                    start,
-                    end,
-                    interval.came_from if moved_in else None,
-                    moved_in and interval.carried_in,
-                    interval.left_by if removed else None,
-                )
-            )
+            stays.append(Stay(start, end, interval.came_by, interval.left_by if removed else None))
     return stays
 
 
@@ -790,8 +781,11 @@ def gaps_of(
             break
         every, anchor = recurring.given.every, recurring.given.anchor
         period_end = every.point(anchor, every.index(anchor, stay.end) + 1)
-        back = stays[i + 1].start if i + 1 < len(stays) else FOREVER
-        gaps.append(Gap(stay.end, back if back < period_end and back < end else FOREVER, stay.removed_by))
+        back = next(iter(stays[i + 1 :]), None)
+        if back is not None and back.start < period_end and back.start < end:
+            gaps.append(Gap(stay.end, back.start, stay.removed_by, back.came_by))
+        else:
+            gaps.append(Gap(stay.end, FOREVER, stay.removed_by, ""))
     return gaps
 
 

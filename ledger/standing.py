@@ -136,7 +136,7 @@ class Standing:
                 for gap in credit.gaps:
                     if gap.start == at:
                         gone = left.pop(name)
-                        emit(at, "voided", -gone.amount, 0, credit, "seat-change", gap.cause_id)
+                        emit(at, "voided", -gone.amount, 0, credit, "seat-change", gap.removed_by)
                         # Whether the seat returns may only be said later.
                         self.frozen[name] = gone
         # 2: reset
@@ -176,7 +176,7 @@ class Standing:
             for gap in credit.gaps:
                 if gap.end == at and (back := self.frozen.pop(credit.name, None)) is not None:
                     left[credit.name] = back
-                    emit(at, "restored", back.amount, 0, credit, "seat-change", gap.cause_id)
+                    emit(at, "restored", back.amount, 0, credit, "seat-change", gap.returned_by)
             for time, amount, cause_id in credit.rises:
                 if time == at and (has := left.get(credit.name)) is not None:
                     has.amount += amount

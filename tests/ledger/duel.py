@@ -168,7 +168,7 @@ def _entries(lines: list[Any]) -> list[Any]:
                 None if line.type == "lapsed" else line.slice,
                 line.origin,
                 line.moves,
-                line.cause_id if line.type in ("burned", "overage", "adjusted", "voided") else "",
+                line.cause_id if line.type not in ("granted", "debt_paid") else "",
             )
         )
         for line in lines

@@ -776,6 +776,20 @@ def test_what_expires_where_it_was_carried_to_has_the_cause_that_granted_it(play
     ]
 
 
+def test_what_a_return_gives_back_has_the_return_as_its_cause(play: Play) -> None:
+    """It had the removal."""
+    story = play("""
+        subscription team seats ana revoking
+        recurring monthly 10 per seat of team every P1M
+        remove ana at 01-10 id leaving
+        add ana at 01-12 id returning
+        tick 01-13
+    """)
+
+    lines = [(line.type, line.cause_id) for line in story.ledger.entries("acme", story.now) if line.amount]
+    assert lines[1:] == [("voided", "leaving"), ("restored", "returning")]
+
+
 @pytest.mark.heavy
 def test_rows_are_written_in_one_order_whatever_the_hash_seed() -> None:
     program = """
