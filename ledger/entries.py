@@ -58,7 +58,7 @@ def _lines(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: 
             teller = Teller(account, wanted, since, end + 1 if end == until else end, end)
             tell_account(account, teller)
             told += teller.told
-        told.sort(key=_entry_order)
+        told.sort(key=entry_order)
         if since > ORIGIN:
             # What a scope has at an instant is with everything of it but its burns.
             at_once: dict[Scope, Amount] = {}
@@ -94,20 +94,20 @@ def _window(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until:
 
 def _behind(lines: Iterator[Entry], behind: Entry) -> Iterator[Entry]:
     """Those after one that was told before; if that one is gone since, none is left out."""
-    place = _entry_order(behind)
+    place = entry_order(behind)
     alike: list[Entry] = []
     for line in lines:
-        if _entry_order(line) > place:
+        if entry_order(line) > place:
             lines = chain([line], lines)
             break
-        if _entry_order(line) == place:
+        if entry_order(line) == place:
             alike.append(line)
             if line.entry_id == behind.entry_id:
                 alike.clear()
     return chain(alike, lines)
 
 
-def _entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, str, int, str, int]:
+def entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, str, int, str, int]:
     scope = entry.scope
     return (
         entry.time,
@@ -144,24 +144,22 @@ _STEP = {
 }
 
 
-def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant]) -> list[Window]:
-    """The balance of a scope at each of some instants, and what was burned and went over between them."""
+def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant], since: Instant = ORIGIN) -> list[Window]:
+    """The balance of a scope at each of some instants, in order, and what was burned and went over between them; before the
+    first one, from `since` on."""
     windows: list[Window] = []
     if look(book, customer_id)[1] is None:
         return windows
-    lines = entries(book, customer_id, max(times, default=ORIGIN), scope=scope)
-    before = ORIGIN
+    lines = iter(entries(book, customer_id, max(times, default=ORIGIN), scope=scope, since=since))
+    line = next(lines, None)
     for at in times:
         held = balance(book, scope, at)
-        within = [entry for entry in lines if before <= entry.time < at]
-        windows.append(
-            Window(
-                time=at,
-                balance=held.balance,
-                granted=held.granted,
-                burned=-sum(entry.amount for entry in within if entry.type == "burned"),
-                overage=sum(entry.beside for entry in within if entry.type == "overage"),
-            )
-        )
-        before = at
+        burned = overage = 0
+        while line is not None and line.time < at:
+            if line.type == "burned":
+                burned -= line.amount
+            elif line.type == "overage":
+                overage += line.beside
+            line = next(lines, None)
+        windows.append(Window(time=at, balance=held.balance, granted=held.granted, burned=burned, overage=overage))
     return windows

@@ -78,9 +78,9 @@ def balances(
                 if balance is not None:
                     found.append(balance)
                     seen.add(holder)
-            elif holder not in seen and _known(account, holder, at):
+            elif holder not in seen and was_known(account, holder, at):
                 seen.add(holder)
-            if holder not in seen and holder.seat_id is not None and _assigned(account, holder, at):
+            if holder not in seen and holder.seat_id is not None and is_assigned(account, holder, at):
                 bare.add(holder)
     if credit_type in (None, CREDITS):
         for holder in bare - seen:
@@ -202,7 +202,7 @@ def balance_of(
         standing, credits = scope_standing(account, holder, at)
         over = standing.over
     active = [(credit, standing.left[credit.name]) for credit in credits if credit.name in standing.left]
-    if not active and not over and not _known(account, holder, at):
+    if not active and not over and not was_known(account, holder, at):
         return None
     return Balance(
         scope=scope_of(customer_id, account.customer, holder, account.credit_type),
@@ -226,7 +226,7 @@ def balance_of(
     )
 
 
-def _known(account: Account, holder: Holder, at: Instant) -> bool:
+def was_known(account: Account, holder: Holder, at: Instant) -> bool:
     """Whether a scope that has nothing now ever was given or burned anything up to an instant."""
     row = account.book.load(SCOPE, account.scope_key(holder_key(account.customer, holder)))
     if row is not None and any(True for _ in account.burns_of(row.number, ORIGIN, at)):
@@ -234,7 +234,7 @@ def _known(account: Account, holder: Holder, at: Instant) -> bool:
     return any(credit.start <= at and credit.start < credit.end for credit in account.credits_ever(holder, at))
 
 
-def _assigned(account: Account, holder: Holder, at: Instant) -> bool:
+def is_assigned(account: Account, holder: Holder, at: Instant) -> bool:
     """Whether a seat sits in any subscription of its contract at an instant."""
     assert holder.seat_id is not None
     contract = load_contract(account.book, account.customer.number, holder.contract)

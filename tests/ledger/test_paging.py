@@ -1,0 +1,176 @@
+"""What is answered a few at a time is what is answered at once, wherever the pages are cut."""
+
+import random
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+from ledger import paging
+from ledger.instants import FOREVER, ORIGIN, Instant, instant
+from ledger.ledger import Ledger
+from tests.ledger.histories import HISTORY, History
+from tests.ledger.histories import play as play_history
+from tests.ledger.language import BOUNDS, play
+from tests.ledger.memory import Counting, MemoryRows
+from tests.ledger.test_laws import horizon, on_drawn_histories
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+def paged(ask: Callable[[P | None], Iterator[tuple[P, R | None]]], size: int) -> list[R]:
+    """All rows, asking anew behind every `size` places."""
+    rows: list[R] = []
+    behind = None
+    while True:
+        looked = list(islice(ask(behind), size))
+        rows += [row for _, row in looked if row is not None]
+        if len(looked) < size:
+            return rows
+        behind = looked[-1][0]
+
+
+@on_drawn_histories(30)
+def test_pages_of_balances_are_the_balances(history: History, rng: random.Random) -> None:
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    play_history(ledger, history)
+    size = rng.choice((1, 2, 5))
+    for customer_id in ledger.customers():
+        for at in (horizon(history), rng.choice(history)[0].time, rng.choice(history)[1] + 1):
+            named: dict[str, Any] = rng.choice(
+                [{}, {"credit_type": "tokens"}, {"credit_type": "credits"}]
+                + [{"contract_id": each} for each in ledger.contracts(customer_id)]
+            )
+            found = paged(lambda last: paging.balances(ledger.book, customer_id, at, behind=last, **named), size)  # noqa: B023
+            whole = ledger.balances(customer_id, at, **named)
+            # The wire's order is the same but for the kinds of seats, which are by number here.
+            assert sorted((row.balance for row in found), key=repr) == sorted(whole, key=repr)
+            few = rng.sample(("ana", "bo", "cy", "nobody"), 2)
+            of_few = paging.balances(ledger.book, customer_id, at, seat_ids=few, **named)
+            wanted = [row for row in whole if row.scope.seat_id in few]
+            assert sorted((row.balance for _, row in of_few if row), key=repr) == sorted(wanted, key=repr)
+
+
+@on_drawn_histories(20)
+def test_what_a_seat_may_draw_on_is_what_would_pay(history: History, rng: random.Random) -> None:
+    """`available` of a row is as much as a burn could be covered with, not a billionth more."""
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    play_history(ledger, history)
+    at = rng.choice([horizon(history), rng.choice(history)[0].time])
+    for customer_id in ledger.customers():
+        for _, row in paging.balances(ledger.book, customer_id, at):
+            if row is None or row.available is None:
+                continue
+            covered, payers = ledger.available(row.balance.scope, at, row.available + 1)
+            assert not covered and sum(amount for _, _, amount in payers) == row.available
+
+
+@on_drawn_histories(20)
+def test_pages_of_who_sits_where_are_the_holders(history: History, rng: random.Random) -> None:
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    play_history(ledger, history)
+    size, at = rng.choice((1, 2, 5)), rng.choice([horizon(history), rng.choice(history)[0].time])
+    for customer_id in ledger.customers():
+        found = paged(lambda last: paging.sittings(ledger.book, customer_id, at, behind=last), size)  # noqa: B023
+        whole = [
+            (contract_id, counts.subscription_id, seat_id)
+            for contract_id in ledger.contracts(customer_id)
+            for counts in ledger.counts(customer_id, contract_id, at)
+            for seat_id in ledger.holders(customer_id, contract_id, counts.subscription_id, at)
+        ]
+        assert [(each.contract_id, each.subscription_id, each.seat_id) for each in found] == whole
+        assert all(each.since <= at for each in found)
+
+
+@on_drawn_histories(20)
+def test_pages_of_lines_are_the_lines(history: History, rng: random.Random) -> None:
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    play_history(ledger, history)
+    size = rng.choice((1, 3))
+    since, until = sorted(rng.choice([horizon(history), rng.choice(history)[0].time]) for _ in range(2))
+    for customer_id in ledger.customers():
+        whole = [line for line in ledger.entries(customer_id, until) if since <= line.time < until]
+        for named in ({}, {"seat_id": "ana"}, {"credit_type": "tokens"}, {"seat_id": "bo", "credit_type": "credits"}):
+            found = paged(
+                lambda last: paging.lines(ledger.book, customer_id, (since, until), behind=last, **named),  # noqa: B023
+                size,
+            )
+            seat_id, credit_type = named.get("seat_id"), named.get("credit_type")
+            assert found == [
+                line
+                for line in whole
+                if seat_id in (None, line.scope.seat_id) and credit_type in (None, line.scope.credit_type)
+            ]
+
+
+@on_drawn_histories(20)
+def test_pages_of_segments_follow_each_other(history: History, rng: random.Random) -> None:
+    """And say how many there were as `counts` does."""
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    play_history(ledger, history)
+    for customer_id in ledger.customers():
+        ask: Callable[[Any], Any] = lambda last: paging.segments(  # noqa: E731
+            ledger.book,
+            customer_id,  # noqa: B023
+            (ORIGIN, FOREVER),
+            behind=last,
+        )
+        placed = list(ask(None))
+        assert paged(ask, rng.choice((1, 2))) == [segment for _, segment in placed]
+        for (contract_id, subscription_id, at), segment in placed:
+            [counts] = [
+                each for each in ledger.counts(customer_id, contract_id, at) if each.subscription_id == subscription_id
+            ]
+            assert (segment.quantity, segment.assigned) == (counts.total, counts.assigned)
+
+
+def test_customers_are_found_by_a_part_of_their_id() -> None:
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    play("burn 1 at 01-02 id b1", ledger)
+    ledger.flush()
+
+    assert [id for id, who in paging.customers(ledger.book, search="CM") if who is not None] == ["acme"]
+    assert not [id for id, who in paging.customers(ledger.book, search="cn") if who is not None]
+    assert not list(paging.customers(ledger.book, behind="acme"))
+
+
+def test_a_grant_says_that_it_is_still_to_come_or_over() -> None:
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    play(
+        """
+        grant spring 10 until 06-01
+        grant summer 20 from 06-01 until 09-01
+        """,
+        ledger,
+    )
+    ledger.flush()
+    at: Instant = instant("2026-07-01T00:00:00Z")
+    year = instant("2026-01-01T00:00:00Z"), instant("2027-01-01T00:00:00Z")
+
+    def grants(active: tuple[Instant, Instant] | None, at: Instant = at) -> dict[str, int]:
+        rows = paging.balances(ledger.book, "acme", at, contract_id="c", active=active)
+        return {
+            held.grant_id: held.balance // 10**9 for _, row in rows if row is not None for held in row.balance.grants
+        }
+
+    assert grants(None) == {"summer": 20}
+    assert grants(year) == {"spring": 0, "summer": 20}
+    assert grants(year, year[0]) == {"spring": 10, "summer": 20}
+
+
+def test_a_page_of_many_seats_reads_a_page() -> None:
+    """However many there are before it and after it."""
+    costs = []
+    for count in (100, 1_000):
+        rows = Counting()
+        ledger = Ledger(rows, **BOUNDS)
+        names = " ".join(f"seat-{n:05}" for n in range(count))
+        play(f"subscription team seats {names}\nrecurring monthly 10 per seat of team every P1M", ledger)
+        ledger.flush()
+        at = instant("2026-01-20T00:00:00Z")
+        behind = paging.BalancePlace("credits", "c", 0, "seat-00050")
+        rows.forget()
+        page = list(islice(paging.balances(ledger.book, "acme", at, behind=behind), 10))
+        assert [place.seat_id for place, _ in page] == [f"seat-{n:05}" for n in range(51, 61)]
+        costs.append(rows.count)
+    assert costs[0] == costs[1] < 120, costs
