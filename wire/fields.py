@@ -13,7 +13,7 @@ import msgspec
 from ledger import amounts, instants
 from ledger.amounts import Amount, AmountError
 from ledger.facts import OnUnknown, Recurrence, Rollover, Rounding
-from ledger.instants import FOREVER, Every, Instant, InstantError
+from ledger.instants import FOREVER, Every, Instant, InstantError, Span
 
 ID_LENGTH = 128
 NAME_LENGTH = 200
@@ -130,6 +130,15 @@ class Fields:
     def maybe_amount(self, name: str, least: Amount | None = 0) -> Amount | None:
         return self.amount(name, least) if self.has(name) else None
 
+    def amounts(self, name: str, most: int) -> list[Amount]:
+        """At least one exact amount, none below 0, at most so many."""
+        items = self.items(name, needed=True)
+        if not items:
+            raise self.refuse("missing_field", name, f"is empty; give 1 to {most} amounts")
+        if len(items) > most:
+            raise self.refuse("too_large", name, f"holds {len(items):,}; give at most {most}")
+        return [_amount(item, f"{self.at(name)}[{i}]", 0) for i, item in enumerate(items)]
+
     def flag(self, name: str) -> bool | None:
         value = self._held.get(name)
         if value is None or isinstance(value, bool):
@@ -158,6 +167,11 @@ class Fields:
     def maybe_every(self, name: str) -> Every | None:
         value = self._held.get(name)
         return None if value is None else _every(value, self.at(name))
+
+    def maybe_span(self, name: str, least: Span) -> Span | None:
+        """A fixed duration: months and years are none."""
+        value = self._held.get(name)
+        return None if value is None else _span(value, self.at(name), least)
 
     # --- objects -----------------------------------------------------------------------------------------------------
 
@@ -273,6 +287,8 @@ ON_UNKNOWN: Final = ("wait", "refuse")
 METHODS: Final = ("half_up", "floor", "ceiling")
 
 _INSTANT = "an RFC 3339 instant with an offset, such as 2026-03-16T09:30:00Z"
+_HOURS = "a duration of hours, days or weeks, an hour at least, such as PT1H, P1D or P1W"
+_MINUTES = "a duration of seconds, minutes, hours, days or weeks, such as PT10M"
 _EVERY = "a duration of one unit, an hour at least, such as PT1H, P1D, P1W, P3M or P1Y"
 
 
@@ -350,6 +366,20 @@ def _every(value: Any, path: str) -> Every:
         except InstantError:
             pass
     raise Unfit("wrong_type", path, f"is {_shown(value)}; give {_EVERY}")
+
+
+def _span(value: Any, path: str, least: Span) -> Span:
+    wanted = _HOURS if least else _MINUTES
+    if isinstance(value, str):
+        try:
+            span = instants.span(value)
+        except InstantError:
+            pass
+        else:
+            if span < least:
+                raise Unfit("unknown_value", path, f"is {_shown(value)}; give {wanted}")
+            return span
+    raise Unfit("wrong_type", path, f"is {_shown(value)}; give {wanted}")
 
 
 def _object(value: Any, path: str) -> Fields:

@@ -6,14 +6,14 @@ written, so that a consumer knows a repeat by its id.
 
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from ledger import amounts, instants
 from ledger.amounts import Amount
 from ledger.answers import Balance, Charge, Counts
-from ledger.facts import Value
+from ledger.facts import SEAT_ID, Value
 from ledger.instants import Instant
 from ledger.outcome import Refusal
 from wire import answers
@@ -162,6 +162,59 @@ def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """At least one part, be it empty."""
     for start in range(0, len(items) or 1, ITEMS_MOST):
         yield items[start : start + ITEMS_MOST]
+
+
+# --- threshold-alert -------------------------------------------------------------------------------------------------
+
+AlertState = Literal["in_alarm", "resolved", "retracted", "archived"]
+
+
+class Alert(Value, frozen=True, kw_only=True):
+    """What is said of one crossing. `value`: what was compared, already as text, None where there is nothing to compare."""
+
+    alert_id: str
+    rule_id: str
+    name: str
+    state: AlertState
+    late: bool = False
+    customer_id: str
+    contract_id: str | None = None
+    subscription_id: str | None = None
+    feature_code: str | None = None
+    quantity: int | None = None
+    included: int | None = None
+    seat_id: str | None = None
+    seat_group_key: str = SEAT_ID
+    metric: str
+    level: Amount
+    value: str | None
+    credit_type: str | None = None
+    time: Instant
+    cause_type: str
+    cause_id: str
+
+
+def threshold_alert(alert: Alert, as_of: Plain) -> Message:
+    """A message of `threshold-alert`. `as_of`: how far was read, as plain data."""
+    said: Plain = {"alert_id": alert.alert_id, "rule_id": alert.rule_id, "name": alert.name, "state": alert.state}
+    if alert.late:
+        said["late"] = True
+    said["customer_id"] = alert.customer_id
+    for name in ("contract_id", "subscription_id", "feature_code", "quantity", "included", "seat_id"):
+        if (value := getattr(alert, name)) is not None:
+            said[name] = value
+    if alert.seat_group_key != SEAT_ID:
+        # As in a snapshot: the usual one goes without saying.
+        said["seat_group_key"] = alert.seat_group_key
+    said |= {"metric": alert.metric, "level": amounts.text(alert.level), "value": alert.value}
+    if alert.credit_type is not None:
+        said["credit_type"] = alert.credit_type
+    said |= {
+        "time": instants.text(alert.time),
+        "cause": {"type": alert.cause_type, "id": alert.cause_id},
+        "as_of": as_of,
+    }
+    return Message(alert.customer_id.encode(), msgspec.json.encode(said))
 
 
 # --- dead-letter -----------------------------------------------------------------------------------------------------

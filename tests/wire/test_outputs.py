@@ -12,6 +12,7 @@ from ledger.instants import DAY, instant
 from ledger.outcome import Refusal, Scope
 from wire.outputs import (
     LETTER_BYTES,
+    Alert,
     Message,
     Moved,
     Occasion,
@@ -22,6 +23,7 @@ from wire.outputs import (
     seats_changed,
     seats_charged,
     seats_corrected,
+    threshold_alert,
 )
 from wire.topics import OWN_MESSAGE_BYTES
 
@@ -268,3 +270,59 @@ def test_a_key_or_headers_that_fit_no_message_are_cut_and_the_letter_says_so() -
     assert letter.key == b"k" * 8_000
     assert dict(letter.headers)["seatstream.cut"] == b"key,headers"
     assert "h" not in dict(letter.headers)
+
+
+# --- threshold-alert -------------------------------------------------------------------------------------------------
+
+ALERT = Alert(
+    alert_id="a1",
+    rule_id="low",
+    name="Low",
+    state="in_alarm",
+    customer_id="acme",
+    contract_id="c-1",
+    seat_id="ana",
+    metric="balance",
+    level=10_000_000_000,
+    value="9.5",
+    credit_type="credits",
+    time=MARCH,
+    cause_type="credit-burn",
+    cause_id="run-1",
+)
+
+
+def test_an_alert_says_what_is_there_and_leaves_out_the_rest() -> None:
+    message = threshold_alert(ALERT, AS_OF)
+    assert message.key == b"acme"
+    assert msgspec.json.decode(message.value or b"") == {
+        "alert_id": "a1",
+        "rule_id": "low",
+        "name": "Low",
+        "state": "in_alarm",
+        "customer_id": "acme",
+        "contract_id": "c-1",
+        "seat_id": "ana",
+        "metric": "balance",
+        "level": "10",
+        "value": "9.5",
+        "credit_type": "credits",
+        "time": "2026-03-01T00:00:00Z",
+        "cause": {"type": "credit-burn", "id": "run-1"},
+        "as_of": AS_OF,
+    }
+
+
+def test_an_alert_about_seats_says_how_many_there_are_and_that_it_is_late() -> None:
+    alert = msgspec.structs.replace(
+        ALERT, subscription_id="team", seat_id=None, feature_code="editor", quantity=5, included=5, late=True
+    )
+    said = msgspec.json.decode(threshold_alert(alert, AS_OF).value or b"")
+    assert (said["subscription_id"], said["feature_code"], said["quantity"], said["included"]) == (
+        "team",
+        "editor",
+        5,
+        5,
+    )
+    assert said["late"] is True
+    assert "seat_id" not in said
