@@ -19,7 +19,7 @@ from ledger import instants
 from ledger.instants import DAY
 from ledger.rows import Breathe, nobody_waits
 from streams.bookkeeper import Bookkeeper
-from streams.fold import Output, Record
+from streams.fold import UNFINISHED, Output, Record, Unfinished
 from streams.settings import Settings, read
 from tables.overlay import Overlay, Table
 from wire.topics import Topics, ensure
@@ -75,20 +75,20 @@ def _contract(customer_id: str, seats: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fold_of(settings: Settings, topics: Topics, meter: Any) -> Callable[..., Iterator[Output]]:
+def fold_of(settings: Settings, topics: Topics, meter: Any) -> Callable[..., Iterator[Output | Unfinished]]:
     """The bookkeeper, with a meter on the burns."""
     bookkeeper = Bookkeeper(settings, topics)
 
     def fold(
         partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe = nobody_waits
-    ) -> Iterator[Output]:
+    ) -> Iterator[Output | Unfinished]:
         first = next((n for n, record in enumerate(records) if record.kind == "credit-burn"), len(records))
         # The contracts come first; what they take is not what is measured.
         with meter.left_out():
             outputs = list(bookkeeper(partition, records[:first], rows, breathe)) if first else []
         yield from outputs
         burns = records[first:]
-        if burns:
+        if burns or not records:
             meter.begin()
             yield from bookkeeper(partition, burns, rows, breathe)
         meter.folded += len(burns)
@@ -177,7 +177,7 @@ def run_plain(meter: Any) -> int:
             with meter.left_out() if kind != "credit-burn" else nullcontext():
                 found = list(bookkeeper(message.partition, [record], overlay))
             for output in found:
-                if output is not None:
+                if output is not UNFINISHED:
                     await outputs[output.kind].send(key=output.key, value=output.value)
             for table, changed in overlay.rows().items():
                 for key, value in changed.items():

@@ -25,7 +25,7 @@ from ledger.facts import (
     topic,
 )
 from ledger.grants import parts_of
-from ledger.instants import Instant, Span
+from ledger.instants import ORIGIN, Instant, Span
 from ledger.known_rows import KNOWN, KNOWN_FOR_EVER, KnownRow
 from ledger.outcome import FORGIVEN, Folded, Outcome, Refusal, Refused, Waiting
 from ledger.partition import Partition, Refuse
@@ -62,6 +62,8 @@ class Identities(Partition):
 
     def _generations(self, arrived_at: Instant, later: Span) -> Iterator[int]:
         """The generations, of one lateness bound each, that an id known now, or so much later, may lie in (D25)."""
+        if arrived_at == ORIGIN:
+            return
         now = arrived_at // self.lateness
         yield now
         yield now - 1
@@ -128,7 +130,7 @@ class Identities(Partition):
         earliest, field = earliest_change(fact)
         if earliest < arrived_at - self.lateness:
             raise Refuse("too_late", field, "is further back than the lateness bound; send it as of now", "L16")
-        if isinstance(fact, CreditBurn) and fact.time > arrived_at + self.ahead:
+        if isinstance(fact, CreditBurn) and fact.time > arrived_at + self.ahead and arrived_at != ORIGIN:
             raise Refuse("time_in_future", "time", "is too far ahead of the clock; check the producer's clock", "L16")
 
 

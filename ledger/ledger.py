@@ -67,7 +67,8 @@ class Ledger(Agreements):
     # --- folding ---
 
     def fold(self, fact: AnyFact, arrived_at: Instant) -> Outcome:
-        """The outcome of a fact that arrived at `arrived_at`. What had waited for it is in `settled`."""
+        """The outcome of a fact that arrived at `arrived_at`: `ORIGIN` where no clock has said yet what time it is, so that
+        nothing is late or ahead. What had waited for it is in `settled`."""
         self._settled = []
         if type(fact) is CreditBurn:
             quickly = self._burn_quickly(fact, arrived_at)

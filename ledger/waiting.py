@@ -5,7 +5,7 @@ import msgspec
 from ledger.contracts import CUSTOMER, CountRow, CustomerRow, customer, customer_key
 from ledger.facts import AnyFact
 from ledger.identities import Identities
-from ledger.instants import Instant
+from ledger.instants import ORIGIN, Instant
 from ledger.outcome import Outcome, Refusal, Refused, Waiting
 from ledger.partition import Missing
 from ledger.rows import instant_key, instant_of, number_key, text_key
@@ -22,6 +22,16 @@ class WaitingRoom(Identities):
         for key in self.book.keys(DUE, b"U", b"V"):
             return instant_of(key[1:9])
         return None
+
+    def begin_waits(self, now: Instant) -> None:
+        """The first word of a clock: what began to wait before any begins now."""
+        for due_key, due in list(self.book.scan(DUE, b"U", b"U" + instant_key(ORIGIN + self.wait + 1))):
+            waiting = self.book.load(WAITING, due.waiting_key)
+            assert waiting is not None
+            waiting.due_key = b"U" + instant_key(now + self.wait) + due_key[9:]
+            self.book.save(WAITING, due.waiting_key, waiting)
+            self.book.save(DUE, waiting.due_key, due)
+            self.book.drop(DUE, due_key)
 
     def _start_waiting(self, who: CustomerRow, fact: AnyFact, arrived_at: Instant, missing: Missing) -> Outcome:
         if fact.on_unknown == "refuse":

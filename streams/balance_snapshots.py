@@ -9,8 +9,8 @@ from ledger.instants import FOREVER, Instant, Span
 from ledger.outcome import Scope
 from ledger.rows import Book, instant_key
 from streams.moment import Moment
-from streams.notes import Note, cause
 from streams.said import DUE, SAID, SaidRow, balance_row, due_key, said_balance, said_key, scope_row
+from streams.tasks import TaskRow, Tasks
 from wire.outputs import Message, Moved, balance_corrected, balance_snapshot
 
 #: So many scopes are remembered beside their rows.
@@ -32,9 +32,10 @@ class Marks:
 class BalanceSnapshots:
     """Says balances as they are at a moment, each scope at most once in `every` because of its burns."""
 
-    def __init__(self, moment: Moment, book: Book, marks: Marks, every: Span) -> None:
+    def __init__(self, moment: Moment, book: Book, tasks: Tasks, marks: Marks, every: Span) -> None:
         self._moment = moment
         self._book = book
+        self._tasks = tasks
         self._marks = marks
         self._every = every
 
@@ -47,10 +48,38 @@ class BalanceSnapshots:
             self._marks.hold(scope, mark)
         return mark
 
-    def correct(self, scope: Scope, note: Note) -> Iterator[Message]:
+    # --- one after the other, in the order in which it came up ---
+
+    def do(self, task: TaskRow, scope: Scope) -> Iterator[Message]:
+        """What a task says of a scope; nothing, where it was said already. Of a pass, what the instant says that is passing."""
+        match task.kind:
+            case "correct":
+                yield from self.correct(scope, task.at, task.cause)
+            case "say":
+                yield from self._say(scope, task.at, task.cause)
+            case "pass":
+                yield from self._pass(scope, task.at)
+
+    def _catch_up(self, scope: Scope) -> Iterator[Message]:
+        """All that is still to be said of a scope before anything else is."""
+        for task in self._tasks.of(scope.customer_id):
+            yield from self.do(task, scope)
+            if task.kind == "pass":
+                at = self._moment.next_due(task.customer_id, task.at)
+                while at <= task.until:
+                    yield from self._pass(scope, at)
+                    at = self._moment.next_due(task.customer_id, at)
+
+    def _pass(self, scope: Scope, at: Instant) -> Iterator[Message]:
+        if self._said(scope).at < at:
+            was = self._moment.balance(scope, at - 1)
+            if was != self._moment.balance(scope, at):
+                yield from self._say(scope, at, ("time", instants.text(at)), was)
+
+    def correct(self, scope: Scope, since: Instant, cause: tuple[str, str]) -> Iterator[Message]:
         """What a late fact changed in the last snapshot of a scope."""
         said = self._said(scope)
-        if said.balance is None or note.since > said.at:
+        if said.balance is None or since > said.at:
             return
         balance = self._moment.balance(scope, said.at)
         now = balance_row(balance)
@@ -59,33 +88,46 @@ class BalanceSnapshots:
         was, was_moved = said_balance(said.balance), said.moved
         said.burned = max(0, said.burned + _consumed(balance) - _consumed(was))
         said.balance = now
-        occasion = self._moment.occasion(scope.customer_id, scope.contract_id, note.since, cause(note.cause), said.at)
+        occasion = self._moment.occasion(scope.customer_id, scope.contract_id, since, cause, said.at)
         yield from balance_corrected(occasion, balance, said.moved, was, was_moved)
         self._save(scope, said)
 
-    def say_burned(self, scope: Scope, note: Note) -> Iterator[Message]:
-        """At once where it was quiet for long enough; otherwise later."""
+    # --- what burned ---
+
+    def say_burned(self, scope: Scope, cause: tuple[str, str], *, at_once: bool) -> Iterator[Message]:
+        """Where it was quiet for long enough, now or, unless `at_once`, in one of the next steps; otherwise later."""
         said = self._said(scope)
         if said.due_at != FOREVER:
             return
-        if said.said_at + self._every <= self._moment.clock:
-            yield from self.say(scope, self._now_of(scope), cause(note.cause))
+        quiet = said.said_at + self._every <= self._moment.clock
+        if quiet and at_once:
+            yield from self._catch_up(scope)
+            yield from self._say(scope, self._now_of(scope), cause)
             return
-        said.due_at = said.said_at + self._every
+        said.due_at = self._moment.clock if quiet else said.said_at + self._every
         self._book.save(DUE, due_key(said.due_at, scope), scope_row(scope))
         self._save(scope, said)
 
-    def say_due(self) -> Iterator[Message]:
-        for _, row in self._book.scan(DUE, b"Pd", b"Pd" + instant_key(self._moment.clock + 1)):
-            scope = row.scope()
-            due_at = self._said(scope).due_at
-            yield from self.say(scope, self._now_of(scope), ("snapshot", instants.text(due_at)))
+    def due(self) -> Iterator[bytes]:
+        """The keys of those that burned and whose time for a snapshot has come."""
+        return self._book.keys(DUE, b"Pd", b"Pd" + instant_key(self._moment.clock + 1))
+
+    def scope_due(self, key: bytes) -> Scope:
+        row = self._book.load(DUE, key)
+        assert row is not None
+        return row.scope()
+
+    def say_due(self, scope: Scope) -> Iterator[Message]:
+        due_at = self._said(scope).due_at
+        yield from self._catch_up(scope)
+        if self._said(scope).due_at != FOREVER:
+            yield from self._say(scope, self._now_of(scope), ("snapshot", instants.text(due_at)))
 
     def _now_of(self, scope: Scope) -> Instant:
         """Just after the customer's newest burn: what comes in order from here on is no correction."""
         return min(self._moment.clock, self._moment.ask(scope.customer_id, self._moment.clock).who.folded_until + 1)
 
-    def say(
+    def _say(
         self, scope: Scope, at: Instant, cause: tuple[str, str], before: Balance | None = None
     ) -> Iterator[Message]:
         """A snapshot as of an instant, where it differs from the last one. `before`: what was there just before it."""

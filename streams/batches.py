@@ -10,7 +10,7 @@ acknowledgement here only says that the chunk is done with.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -168,9 +168,9 @@ class ChunkConsumer(driver.Consumer):
 
     def _message(self, chunk: Chunk) -> tuple[TP, Message]:
         tp = TP(self.topics.name(INPUTS[-1]), chunk.partition)
-        last = chunk.records[-1]
+        offset, timestamp_ms = (chunk.records[-1].offset, chunk.records[-1].timestamp_ms) if chunk.records else (0, 0)
         message = ConsumerMessage(
-            tp.topic, tp.partition, last.offset, last.timestamp_ms / 1000, 1, None, None, cast(Any, chunk), None, 0, 0, tp,
+            tp.topic, tp.partition, offset, timestamp_ms / 1000, 1, None, None, cast(Any, chunk), None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
         # What Faust checks from record to record, the hand checks from chunk to chunk.
@@ -192,8 +192,11 @@ class ChunkConsumer(driver.Consumer):
         self.intake.close()
         await super().on_partitions_revoked(revoked)
 
-    async def start_at(self, cursors: Mapping[int, Mapping[str, int | None]]) -> Mapping[int, dict[str, int]]:
-        """Folds these partitions from these offsets on; None: from the first record that there is."""
+    async def start_at(
+        self, cursors: Mapping[int, Mapping[str, int | None]], unfinished: Collection[int]
+    ) -> Mapping[int, dict[str, int]]:
+        """Folds these partitions from these offsets on; None: from the first record that there is. `unfinished`: where the
+        fold has work left that needs no record."""
         async with self._fetching:
             self.intake.close()
             sources = {
@@ -216,7 +219,7 @@ class ChunkConsumer(driver.Consumer):
                 partition: {kind: starts[TP(self.topics.name(kind), partition)] for kind in offsets}
                 for partition, offsets in cursors.items()
             }
-            self.intake.open(opened)
+            self.intake.open(opened, unfinished)
             return opened
 
     def _places(self, offsets: Mapping[Source, int]) -> dict[TP, int]:

@@ -7,23 +7,29 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
-from ledger.facts import AnyFact, Topic, topic
+import orjson
+
+from ledger.facts import AnyFact, BurnVoided, CreditBurn, Topic, topic
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Waiting
 from ledger.row import Row
-from ledger.rows import Book, Breathe, Kind, nobody_waits, text_key
+from ledger.rows import Book, Breathe, Kind, instant_key, instant_of, nobody_waits, text_key
 from streams.balance_snapshots import Marks
-from streams.fold import Output, Record
+from streams.clock import Clock
+from streams.fold import UNFINISHED, Output, Record, Unfinished
 from streams.moment import Moment
 from streams.notes import Notes
-from streams.publishing import Publisher
+from streams.publishing import Publisher, put_ahead
+from streams.said import AHEAD, ahead_key
 from streams.settings import Settings
 from streams.transactions import ROOM_BYTES
 from tables.overlay import Overlay
+from tables.store import CURSOR
 from wire.codec import Unreadable, read
-from wire.outputs import Message, Source, dead_letter
-from wire.topics import OWN_MESSAGE_BYTES, Topics
+from wire.control import read_control
+from wire.outputs import Source, dead_letter
+from wire.topics import FORWARDED, OWN_MESSAGE_BYTES, Topics
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +38,6 @@ FACTS = frozenset({"contract-change", "seat-change", "credit-burn"})
 MOST_CUSTOMERS = 1_000_000
 #: A letter with its headers, so that it fits into a message of our own topics in any case.
 LETTER_BYTES = OWN_MESSAGE_BYTES - 2 * ROOM_BYTES
-
-
-class ClockRow(Row):
-    now: Instant
 
 
 class KeptRow(Row):
@@ -49,9 +51,7 @@ class KeptRow(Row):
     headers: list[tuple[str, bytes | None]]
 
 
-CLOCK = Kind("state", b"P", ClockRow)
 KEPT = Kind("state", b"P", KeptRow)
-_CLOCK_KEY = b"Pk"
 
 
 class Bookkeeper:
@@ -59,31 +59,22 @@ class Bookkeeper:
 
     def __init__(self, settings: Settings, topics: Topics) -> None:
         self.topics = topics
-        self._lateness = settings.lateness_ms * 1000
-        self._ahead = settings.ahead_ms * 1000
-        self._wait = settings.wait_ms * 1000
-        self._snapshot = settings.snapshot_ms * 1000
+        self._settings = settings
         self._marks: dict[int, Marks] = {}
         self._placed: dict[str, int] = {}
 
     def __call__(
         self, partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe = nobody_waits
-    ) -> Iterator[Output]:
+    ) -> Iterator[Output | Unfinished]:
         """Folds a batch. `LawBroken` goes through: it stops the partition."""
-        ledger = Ledger(rows, breathe, lateness=self._lateness, ahead=self._ahead, wait=self._wait)
-        notes = Notes()
-        batch = _Batch(ledger, Book(rows), notes, partition, self.topics, self._belongs)
-        for record in records:
-            for message in batch.take(record):
-                yield Output("dead-letter", message.key, message.value, message.headers)
-            breathe()
-        ledger.flush()
-        batch.close()
-        as_of = {f"{record.kind}-{partition}": record.offset + 1 for record in records}
         marks = self._marks.setdefault(partition, Marks())
-        moment = Moment(rows, batch.clock, as_of, breathe)
-        for snapshot in Publisher(moment, notes, marks, every=self._snapshot, lateness=self._lateness).messages():
-            yield Output("history-snapshot", snapshot.key, snapshot.value, snapshot.headers)
+        batch = _Batch(self._settings, self.topics, partition, rows, breathe, marks, self._belongs)
+        for record in records:
+            yield from batch.take(record)
+            breathe()
+        yield from batch.publish()
+        if batch.unfinished:
+            yield UNFINISHED
 
     def forget(self, partition: int) -> None:
         """The rows of this partition may be others than those that were seen last."""
@@ -103,113 +94,178 @@ class _Batch:
 
     def __init__(
         self,
-        ledger: Ledger,
-        book: Book,
-        notes: Notes,
-        partition: int,
+        settings: Settings,
         topics: Topics,
+        partition: int,
+        rows: Overlay,
+        breathe: Breathe,
+        marks: Marks,
         belongs: Callable[[str, int], bool],
     ) -> None:
-        self.ledger = ledger
-        self.book = book
-        self.notes = notes
-        self.partition = partition
-        self.topics = topics
-        self.belongs = belongs
-        kept = book.load(CLOCK, _CLOCK_KEY)
-        #: The partition's event time: the largest append time so far.
-        self.clock = kept.now if kept is not None else ORIGIN
+        self._settings = settings
+        self._topics = topics
+        self._partition = partition
+        self._rows = rows
+        self._breathe = breathe
+        self._marks = marks
+        self._belongs = belongs
+        self._ledger = Ledger(
+            rows,
+            breathe,
+            lateness=settings.lateness_ms * 1000,
+            ahead=settings.ahead_ms * 1000,
+            wait=settings.wait_ms * 1000,
+        )
+        self._book = Book(rows)
+        self._notes = Notes()
+        self._clock = Clock(self._book, settings.clock)
+        #: How far each input is folded.
+        self._offsets = {
+            f"{kind}-{partition}": offset for kind, offset in orjson.loads(rows.get("state", CURSOR) or b"{}").items()
+        }
         self._wait_over_at = self._next_wait_over()
+        self._passes_at = self._next_pass()
+        #: Whether there is more to do than was done, even if no record comes.
+        self.unfinished = False
 
-    def take(self, record: Record) -> Iterator[Message]:
-        """Folds one record; what is refused by it leaves."""
-        now = _instant_of(record)
-        if now > self.clock:
-            self.clock = now
-            if now > self._wait_over_at:
-                for waited, outcome in self.ledger.advance(now):
-                    yield from self._settled(waited, outcome)
-                self._wait_over_at = self._next_wait_over()
-        # Rules (`alert-rule`) and ticks (`control`) are not folded yet; until then only their append time counts.
-        if record.kind not in FACTS:
-            return
+    def take(self, record: Record) -> Iterator[Output]:
+        """Folds one record; what is refused by it, or belongs elsewhere, leaves."""
+        self._offsets[f"{record.kind}-{self._partition}"] = record.offset + 1
+        said = read_control(record.value) if record.kind == "control" else None
+        now = self._clock.told(record.timestamp_ms * 1000, said)
+        if now > self._clock.now:
+            yield from self._come_to(now)
+        if isinstance(said, Refusal):
+            yield from self._refuse(record, said, None)
+        elif record.kind in FACTS:
+            yield from self._fold(record)
+
+    def _come_to(self, now: Instant) -> Iterator[Output]:
+        """Time passes: what has happened by itself since is said on top of all that was folded before."""
+        if now >= self._passes_at:
+            yield from self.publish()
+        first_word = self._clock.now == ORIGIN
+        self._clock.now = now
+        self._passes_at = self._next_pass()
+        if first_word:
+            self._ledger.begin_waits(now)
+            self._wait_over_at = self._next_wait_over()
+        if now > self._wait_over_at:
+            for waited, outcome in self._ledger.advance(now):
+                yield from self._settled(waited, outcome)
+            self._wait_over_at = self._next_wait_over()
+
+    def _fold(self, record: Record) -> Iterator[Output]:
         fact = read(cast(Topic, record.kind), record.key, record.value, record.headers)
         if isinstance(fact, Unreadable):
             yield from self._refuse(record, fact.refusal, fact.id)
             return
-        if not self.belongs(fact.customer_id, self.partition):
-            # To come: it is forwarded to the partition where its customer is folded. Here it would be folded twice.
-            yield from self._refuse(record, self._astray(fact), fact.id)
+        if not self._belongs(fact.customer_id, self._partition):
+            yield from self._forward(record, fact)
             return
-        outcome = self.ledger.fold(fact, now)
+        outcome = self._ledger.fold(fact, self._clock.arrival(record.timestamp_ms * 1000))
         match outcome:
             case Folded():
-                self.notes.note(fact, outcome)
-                for waited, what in self.ledger.settled():
+                self._note(fact, outcome)
+                for waited, what in self._ledger.settled():
                     yield from self._settled(waited, what)
             case Refused(refusal=refusal) | Repeated(first=Refused(refusal=refusal)):
                 yield from self._refuse(record, refusal, fact.id)
             case Waiting():
                 self._keep(record, fact)
-                self._wait_over_at = min(self._wait_over_at, now + self.ledger.wait)
+                self._wait_over_at = min(self._wait_over_at, self._clock.now + self._ledger.wait)
             case Repeated(differs=True):
                 log.warning(
                     "%s of %s came again in %s with another body; the first one counts",
                     fact.id, fact.customer_id, record.kind,
                 )  # fmt: skip
 
-    def close(self) -> None:
-        self.book.save(CLOCK, _CLOCK_KEY, ClockRow(self.clock))
-        self.book.close()
+    def publish(self) -> Iterator[Output]:
+        """Says what has become different, as of the clock."""
+        self._ledger.flush()
+        self._clock.save()
+        self._book.close()
+        publisher = Publisher(
+            Moment(self._rows, self._clock.now, self._offsets, self._breathe),
+            self._notes,
+            self._marks,
+            every=self._settings.snapshot_ms * 1000,
+            lateness=self._settings.lateness_ms * 1000,
+        )
+        for message in publisher.messages():
+            yield Output("history-snapshot", message.key, message.value, message.headers)
+        self._notes = Notes()
+        self.unfinished = publisher.unfinished
+
+    # --- what became different ---
+
+    def _note(self, fact: AnyFact, outcome: Folded) -> None:
+        self._notes.note(fact, outcome)
+        if isinstance(fact, CreditBurn | BurnVoided):
+            return
+        row = self._book.load(AHEAD, ahead_key(fact.customer_id))
+        if row is not None and row.next_at <= self._clock.now:
+            return  # that is said first, and whoever says it looks further
+        next_at = self._ledger.next_due(fact.customer_id, self._clock.now)
+        put_ahead(self._book, fact.customer_id, FOREVER if next_at is None else next_at)
+        if next_at is not None and next_at < self._passes_at:
+            self._passes_at = next_at
+
+    def _next_pass(self) -> Instant:
+        """When something happens by itself next to any customer."""
+        for key in self._book.keys(AHEAD, b"Pn" + instant_key(self._clock.now + 1), b"Po"):
+            return instant_of(key[2:10])
+        return FOREVER
 
     # --- what waited ---
 
-    def _settled(self, fact: AnyFact, outcome: Outcome) -> Iterator[Message]:
+    def _settled(self, fact: AnyFact, outcome: Outcome) -> Iterator[Output]:
         key = _kept_key(fact)
-        kept = self.book.load(KEPT, key)
-        self.book.drop(KEPT, key)
+        kept = self._book.load(KEPT, key)
+        self._book.drop(KEPT, key)
         if isinstance(outcome, Folded):
-            self.notes.note(fact, outcome)
+            self._note(fact, outcome)
         elif isinstance(outcome, Refused):
             if kept is None:
                 raise LookupError(f"{fact.id} of {fact.customer_id} waited, but its message was not kept")
             record = Record(
-                kept.kind, self.partition, kept.offset, kept.timestamp_ms, kept.key, kept.value, kept.headers
+                kept.kind, self._partition, kept.offset, kept.timestamp_ms, kept.key, kept.value, kept.headers
             )
             yield from self._refuse(record, outcome.refusal, fact.id)
 
     def _keep(self, record: Record, fact: AnyFact) -> None:
         kept = KeptRow(record.kind, record.offset, record.timestamp_ms, record.key, record.value, list(record.headers))
-        self.book.save(KEPT, _kept_key(fact), kept)
+        self._book.save(KEPT, _kept_key(fact), kept)
 
     def _next_wait_over(self) -> Instant:
         """Nothing needs to be asked before."""
-        next_at = self.ledger.next_wait_over()
+        next_at = self._ledger.next_wait_over()
         return FOREVER if next_at is None else next_at
 
     # --- what is refused ---
 
-    def _refuse(self, record: Record, refusal: Refusal, fact_id: str | None) -> list[Message]:
+    def _refuse(self, record: Record, refusal: Refusal, fact_id: str | None) -> Iterator[Output]:
         source = Source(
-            self.topics.name(record.kind), record.partition, record.offset, record.timestamp_ms, record.key, record.value,
+            self._topics.name(record.kind), record.partition, record.offset, record.timestamp_ms, record.key, record.value,
             record.headers,
         )  # fmt: skip
-        return dead_letter(source, refusal, fact_id, LETTER_BYTES)
+        for letter in dead_letter(source, refusal, fact_id, LETTER_BYTES):
+            yield Output("dead-letter", letter.key, letter.value, letter.headers)
 
-    def _astray(self, fact: AnyFact) -> Refusal:
-        right = self.topics.partition_of(fact.customer_id.encode())
-        return Refusal(
-            code="unknown_value",
-            field="customer_id",
-            message=f"customer_id {fact.customer_id!r} belongs to partition {right}, but this came in partition"
-            f" {self.partition}; use the customer_id as the key, and Kafka's default partitioner (murmur2)",
-            law="L19",
-        )
-
-
-def _instant_of(record: Record) -> Instant:
-    """When a record says it is. Ticks on `control` will say it under SEATSTREAM_CLOCK=topic; else, the broker's clock."""
-    return record.timestamp_ms * 1000
+    def _forward(self, record: Record, fact: AnyFact) -> Iterator[Output]:
+        """A fact is folded where its customer is; from there, it would be folded twice."""
+        right = self._topics.partition_of(fact.customer_id.encode())
+        if any(name == FORWARDED for name, _ in record.headers):
+            message = (
+                f"customer_id {fact.customer_id!r} belongs to partition {right}, but this was forwarded to partition"
+                f" {self._partition}; were partitions added to the topics? Their number may not change"
+            )
+            yield from self._refuse(
+                record, Refusal(code="unknown_value", field="customer_id", message=message, law="L19"), fact.id
+            )
+            return
+        headers = [*record.headers, (FORWARDED, b"%d" % self._partition)]
+        yield Output(record.kind, fact.customer_id.encode(), record.value, headers, right)
 
 
 def _kept_key(fact: AnyFact) -> bytes:

@@ -1,7 +1,8 @@
 """What the motion knows of the fold: records and rows in, outputs out. What they mean is the fold's own affair."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from enum import Enum
+from typing import Final, Protocol
 
 import msgspec
 
@@ -34,6 +35,15 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     partition: int | None = None  # None: the partition of the batch, where everything of its customers belongs
 
 
+class _Unfinished(Enum):
+    UNFINISHED = "unfinished"
+
+
+#: Said by a fold with work left that needs no record: it is called again at once, with what has come by then, if only nothing.
+UNFINISHED: Final = _Unfinished.UNFINISHED
+Unfinished = _Unfinished
+
+
 class Fold(Protocol):
     """Turns a batch into changed rows and outputs; the same batch over the same rows gives the same, always.
 
@@ -41,8 +51,10 @@ class Fold(Protocol):
     all, and then it is called again with the same records, in a batch that may be cut otherwise. It calls `breathe` wherever
     it may be left alone for a while, so that long work holds up no other partition. An exception stops the partition,
     loudly, and no other.
+
+    A batch is empty where the one before it was left `UNFINISHED` and nothing has come since.
     """
 
     def __call__(
         self, partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe
-    ) -> Iterable[Output]: ...
+    ) -> Iterable[Output | Unfinished]: ...

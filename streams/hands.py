@@ -7,18 +7,18 @@ are older than the changelog, never newer, and the next owner reads the rest.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 
-from ledger.rows import Breathe
 from streams.breathing import in_breaths
-from streams.fold import Fold, Output
+from streams.fold import UNFINISHED, Fold
 from streams.intake import Chunk, Intake
 from streams.transactions import CHANGELOGS, Lost, Writer
+from tables import store
 from tables.overlay import Changes, Overlay, Table
 from tables.restoring import restore
 from tables.shard import Shard, Shards
@@ -38,7 +38,9 @@ Cursor = Mapping[str, int]
 class Consumer(Protocol):
     """What the hands ask of the consumer (streams/batches.py)."""
 
-    async def start_at(self, cursors: Mapping[int, Mapping[str, int | None]]) -> Mapping[int, dict[str, int]]: ...
+    async def start_at(
+        self, cursors: Mapping[int, Mapping[str, int | None]], unfinished: Collection[int]
+    ) -> Mapping[int, dict[str, int]]: ...
     async def rejoin(self) -> None: ...
 
 
@@ -103,7 +105,8 @@ class Hands:
         changelogs: Mapping[Table, str] = {table: self._topics.name(kind) for table, kind in CHANGELOGS.items()}
         rows = await restore(shards, changelogs, self._kafka)
         kept = {shard.partition: _cursor(shard) for shard in shards}
-        cursors = await self.consumer().start_at(kept)
+        unfinished = {shard.partition for shard in shards if shard.get("state", store.UNFINISHED) is not None}
+        cursors = await self.consumer().start_at(kept, unfinished)
         self._hands = {
             shard.partition: Hand(shard, self._writers[shard.partition], cursors[shard.partition]) for shard in shards
         }
@@ -148,9 +151,13 @@ class Hands:
         rows = Overlay(hand.shard)
         try:
             _check_start(hand, chunk)
-            outputs = await in_breaths(lambda breathe: self._outputs(chunk, rows, breathe))
+            said = await in_breaths(lambda breathe: list(self._fold(chunk.partition, chunk.records, rows, breathe)))
+            outputs = [output for output in said if output is not UNFINISHED]
+            unfinished = len(outputs) < len(said)
             cursor = hand.cursor | {kind: cut.stop for kind, cut in chunk.cuts.items()}
             rows.put("state", CURSOR, orjson.dumps(cursor))
+            if unfinished != (hand.shard.get("state", store.UNFINISHED) is not None):
+                _set(rows, store.UNFINISHED, unfinished)
             changes = rows.rows()
             positions = await hand.writer.commit(chunk.cuts, changes, outputs)
         except Lost as lost:
@@ -159,10 +166,16 @@ class Hands:
             # Folding these records again would end here again, and skipping them would make every later balance wrong.
             self._stop(hand, chunk, error)
         else:
-            self._keep(hand, chunk, changes, positions, cursor)
+            self._keep(hand, chunk, changes, positions, cursor, unfinished)
 
     def _keep(
-        self, hand: Hand, chunk: Chunk, changes: Changes, positions: Mapping[Table, int], cursor: dict[str, int]
+        self,
+        hand: Hand,
+        chunk: Chunk,
+        changes: Changes,
+        positions: Mapping[Table, int],
+        cursor: dict[str, int],
+        unfinished: bool,
     ) -> None:
         """Writes down what Kafka has committed, and takes the next."""
         try:
@@ -174,10 +187,7 @@ class Hands:
         hand.cursor = cursor
         for tell in self.on_committed:
             tell(chunk.partition, cursor)
-        self._intake.free(chunk)
-
-    def _outputs(self, chunk: Chunk, rows: Overlay, breathe: Breathe) -> list[Output]:
-        return list(self._fold(chunk.partition, chunk.records, rows, breathe))
+        self._intake.free(chunk, unfinished)
 
     # --- what goes wrong ----------------------------------------------------------------------------------------------
 
@@ -219,6 +229,13 @@ def _check_start(hand: Hand, chunk: Chunk) -> None:
     for kind, cut in chunk.cuts.items():
         if cut.start != hand.cursor[kind]:
             raise RuntimeError(f"{kind} was folded up to {hand.cursor[kind]}, but the next chunk starts at {cut.start}")
+
+
+def _set(rows: Overlay, key: bytes, is_set: bool) -> None:
+    if is_set:
+        rows.put("state", key, b"")
+    else:
+        rows.delete("state", key)
 
 
 def _cursor(shard: Shard) -> dict[str, int | None]:

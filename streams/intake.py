@@ -5,12 +5,12 @@ up to an end that was looked up after this record arrived. So nobody waits for a
 backlog.
 
 A chunk is cut when its hand is free and takes all that may be taken: it grows with the backlog and shrinks without it,
-by count, never by a clock.
+by count, never by a clock. It is empty where a fold goes on that needs no record.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -36,7 +36,8 @@ class Cut(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """What one transaction folds: consecutive records of each input of one partition, merged."""
+    """What one transaction folds: consecutive records of each input of one partition, merged. None where the fold goes on
+    without."""
 
     partition: int
     records: list[Record]
@@ -61,32 +62,39 @@ class Intake:
         self.epoch = 0
         self._partitions: dict[int, dict[str, _Input]] = {}
         self._busy: set[int] = set()
+        #: Partitions whose fold goes on without a record.
+        self._unfinished: set[int] = set()
         self._fetches = 0
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
 
-    def open(self, cursors: Mapping[int, Mapping[str, int]]) -> None:
-        """Starts at these offsets: of each partition, for each input."""
+    def open(self, cursors: Mapping[int, Mapping[str, int]], unfinished: Iterable[int] = ()) -> None:
+        """Starts at these offsets: of each partition, for each input; and with the folds that were left unfinished."""
         self.close()
         self._partitions = {
             partition: {kind: _Input(offsets[kind]) for kind in INPUTS} for partition, offsets in cursors.items()
         }
+        self._unfinished = set(unfinished)
         self._room.set()
+        self._changed.set()
 
     def close(self) -> None:
         """Forgets what waits; chunks that are on their way are void."""
         self.epoch += 1
         self._partitions = {}
         self._busy = set()
+        self._unfinished = set()
 
     def drop(self, partition: int) -> None:
         """Takes nothing in for this partition until the next `open`."""
         self._partitions.pop(partition, None)
 
-    def free(self, chunk: Chunk) -> None:
-        """The hand has done this chunk and may get the next."""
+    def free(self, chunk: Chunk, unfinished: bool = False) -> None:
+        """The hand has done this chunk and may get the next; where its fold is unfinished, an empty one if need be."""
         if chunk.epoch == self.epoch:
             self._busy.discard(chunk.partition)
+            if unfinished:
+                self._unfinished.add(chunk.partition)
             self._changed.set()
 
     # --- from the fetches ---------------------------------------------------------------------------------------------
@@ -185,8 +193,9 @@ class Intake:
                 taken[mine] = until
             if until < stop:
                 break
-        if not records:
+        if not records and partition not in self._unfinished:
             return None
+        self._unfinished.discard(partition)
         cuts = {kind: inputs[kind].take(count) for kind, count in taken.items()}
         return Chunk(partition, records, {kind: cut for kind, cut in cuts.items() if cut.start < cut.stop}, self.epoch)
 

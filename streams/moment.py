@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from ledger import instants
+from ledger import history, instants
 from ledger.answers import Balance
-from ledger.instants import Instant
+from ledger.instants import FOREVER, Instant
 from ledger.outcome import Scope
 from ledger.rows import Book, Breathe, Rows, nobody_waits
 from streams.asking import Asked
@@ -34,6 +34,12 @@ class Moment:
 
     def balance(self, scope: Scope, at: Instant) -> Balance:
         return self.ask(scope.customer_id, at).balance(scope)
+
+    def next_due(self, customer_id: str, after: Instant) -> Instant:
+        """When something happens next by itself to what a customer has (L17)."""
+        self._breathe()
+        at = history.next_due(self.book(), customer_id, after)
+        return FOREVER if at is None else at
 
     def occasion(
         self, customer_id: str, contract_id: str | None, time: Instant, cause: tuple[str, str], at: Instant

@@ -5,11 +5,10 @@ from typing import TypeVar
 
 import msgspec
 
-from ledger import history, instants
+from ledger import instants
 from ledger.facts import AnyFact, BurnVoided, CreditBurn
 from ledger.instants import ORIGIN, Instant
 from ledger.outcome import EverySeat, Folded, Scope
-from ledger.rows import Book
 
 K = TypeVar("K")
 
@@ -77,16 +76,6 @@ class Notes:
             self.burned[scope] = Note(since, fact)
         elif since < note.since:
             note.since, note.cause = since, fact
-
-    def reached(self, book: Book, customer_id: str, clock: Instant) -> dict[Scope, Note]:
-        """Every scope that what was agreed moved by now; what it moves later is said when it comes."""
-        agreed = self.agreed[customer_id]
-        notes = {scope: note for scope, note in agreed.scopes.items() if note.since <= clock}
-        for every, note in agreed.every.items():
-            if note.since <= clock:
-                for scope in history.scopes(book, customer_id, every):
-                    earlier(notes, scope, note.since, note.cause)
-        return notes
 
     def subscription(self, customer_id: str, contract_id: str, subscription_id: str) -> SeatsNote | None:
         agreed = self.agreed.get(customer_id)

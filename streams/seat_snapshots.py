@@ -53,6 +53,8 @@ class SeatSnapshots:
             return
         key = seats_key(customer_id, contract_id, subscription_id)
         said = self._book.load(SEATS, key) or SeatsRow()
+        if until < said.at:
+            return  # said already, with what was agreed since
         told: list[tuple[Instant, tuple[str, ...], tuple[str, ...], tuple[str, str]]] = []
         for change_at, added, removed, edit_id in asked.changes(found, said.at, until):
             # The ends of a life are no edit's.
@@ -70,13 +72,15 @@ class SeatSnapshots:
                 occasion = self._moment.occasion(customer_id, contract_id, change_at, why, change_at)
                 yield from seats_changed(occasion, counts, previous, added, removed)
                 said.at, said.counts = change_at, counts
-        for charge, why in self._charges(asked.charges(found, said.charged_from, until + 1), said, customer_id, at):
+        for charge, why in self._charges(
+            asked.charges(found, said.charged_from, until + 1), said, customer_id, until, at
+        ):
             occasion = self._moment.occasion(customer_id, contract_id, charge.time, why, charge.time)
             yield from seats_charged(occasion, charge)
         self._book.save(SEATS, key, said)
 
     def _charges(
-        self, due: list[Charge], said: SeatsRow, customer_id: str, at: Instant | None
+        self, due: list[Charge], said: SeatsRow, customer_id: str, until: Instant, at: Instant | None
     ) -> Iterator[tuple[Charge, tuple[str, str]]]:
         """The charges that were not said yet, each with a cause of its own."""
         known = {(at, checksum, nth) for at, checksum, nth in said.charged}
@@ -98,7 +102,8 @@ class SeatSnapshots:
             named[charge.time, charge.kind] += 1
             order = named[charge.time, charge.kind]
             yield charge, (type, id if order == 1 else f"{id}#{order}")
-        settled = self._moment.clock - self._lateness
+        # Where the clock has passed much at once, what follows is not said yet.
+        settled = until - self._lateness
         if settled > said.charged_from:
             said.charged_from = settled
             said.charged = [one for one in said.charged if one[0] >= settled]

@@ -86,7 +86,8 @@ class Writer:
             await self._producer.begin_transaction()
             # One after the other: while the coordinator notes the one, it turns the other away.
             ends = await batches.send()
-            await self._producer.send_offsets_to_transaction(offsets, self._group)
+            if offsets:
+                await self._producer.send_offsets_to_transaction(offsets, self._group)
             await self._producer.commit_transaction()
         except Exception as error:
             raise Lost(f"the transaction of partition {self.partition} failed: {error!r}") from error

@@ -28,6 +28,8 @@ ENGINE = b"\x00"
 POSITION = ENGINE + b"changelog"
 #: The offsets of the inputs up to which the rows of the state table are folded; it travels through the changelog.
 CURSOR = ENGINE + b"cursor"
+#: There while the fold has work left that needs no record.
+UNFINISHED = ENGINE + b"unfinished"
 
 
 class Memory:

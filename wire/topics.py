@@ -19,6 +19,9 @@ KINDS = (*INPUTS, *OUTPUTS, "journal", *CHANGELOGS)
 MESSAGE_BYTES = 1 << 20
 OWN_MESSAGE_BYTES = 4 << 20
 
+#: The header of a fact that came in a partition where its customer is not folded: which one.
+FORWARDED = "seatstream.forwarded"
+
 _DAY_MS = 86_400_000
 
 

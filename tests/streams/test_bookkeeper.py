@@ -16,13 +16,14 @@ from ledger.instants import HOUR, SECOND, Instant, instant
 from ledger.ledger import Ledger
 from ledger.outcome import LawBroken
 from streams.bookkeeper import Bookkeeper
-from streams.fold import Output, Record
+from streams.fold import UNFINISHED, Output, Record
 from streams.settings import Settings, read
 from tables.memory import MemoryRows
 from tables.overlay import Overlay
 from tests.ledger.histories import HISTORY, draw_history
 from tests.ledger.memory import Counting
 from wire.codec import write
+from wire.control import tick
 
 SETTINGS = read({"SEATSTREAM_PARTITIONS": "1", "SEATSTREAM_SNAPSHOT": "PT1H"})
 
@@ -35,6 +36,7 @@ class Desk:
         self.rows: MemoryRows | Counting = MemoryRows()
         self.keeper = Bookkeeper(settings, settings.topics)
         self.now = instant("2026-03-16T12:00:00Z")
+        self.partition = 0
         self._offsets: Counter[str] = Counter()
 
     def restart(self) -> None:
@@ -43,23 +45,37 @@ class Desk:
     def record(self, kind: str, value: bytes, now: Instant | None = None) -> Record:
         now = self.now if now is None else now
         self._offsets[kind] += 1
-        return Record(kind, 0, self._offsets[kind] - 1, now // 1000, b"key", value, [("h", b"1")])
+        return Record(kind, self.partition, self._offsets[kind] - 1, now // 1000, b"key", value, [("h", b"1")])
 
     def fold(self, *records: Record) -> list[Output]:
+        """What leaves with a batch, and with the empty ones that go on where it was left unfinished."""
+        outputs, unfinished = self.fold_once(*records)
+        while unfinished:
+            more, unfinished = self.fold_once()
+            outputs += more
+        return outputs
+
+    def fold_once(self, *records: Record) -> tuple[list[Output], bool]:
+        """What leaves with one batch, and whether it is unfinished."""
         overlay = Overlay(self.rows)
-        outputs = [output for output in self.keeper(0, records, overlay) if output is not None]
+        said = list(self.keeper(self.partition, records, overlay))
+        outputs = [output for output in said if output is not UNFINISHED]
         for table, rows in overlay.rows().items():
             for key, value in rows.items():
                 if value is None:
                     self.rows.delete(table, key)
                 else:
                     self.rows.put(table, key, value)
-        return outputs
+        return outputs, len(outputs) < len(said)
 
     def say(self, kind: str, **fact: Any) -> list[dict[str, Any]]:
         """Folds one fact of acme's; what left on history-snapshot."""
         held = {"customer_id": "acme", "time": "2026-03-16T12:00:00Z"} | fact
         return snapshots(self.fold(self.record(kind, orjson.dumps(held))))
+
+    def tick(self, text: str | None = None) -> list[Output]:
+        """A second's tick, which says that it is now, or this."""
+        return self.fold(self.record("control", tick(self.now if text is None else instant(text))))
 
     def at(self, text: str) -> "Desk":
         self.now = instant(text)
@@ -247,9 +263,9 @@ def test_what_waited_in_vain_leaves_as_it_came_from_where_it_came() -> None:
     desk.restart()
 
     desk.now += 10 * 60 * SECOND
-    assert desk.fold(desk.record("control", b'{"type": "tick"}')) == []
+    assert desk.tick() == []
     desk.now += SECOND
-    (letter,) = desk.fold(desk.record("control", b'{"type": "tick"}'))
+    (letter,) = desk.tick()
 
     assert letters([letter]) == [("wait_over", value)]
     headers = dict(letter.headers)
@@ -265,7 +281,7 @@ def test_a_header_without_a_value_may_wait() -> None:
     desk.restart()
 
     desk.now += HOUR
-    (letter,) = desk.fold(desk.record("control", b'{"type": "tick"}'))
+    (letter,) = desk.tick()
 
     assert letter.headers[:2] == (("traced", None), ("h", b"1"))
 
@@ -287,20 +303,43 @@ def test_what_lasts_beyond_the_year_9999_stops_nobody() -> None:
     assert seat["grants"][0]["expires_at"] is None
 
 
-def test_a_fact_in_a_partition_that_its_customer_does_not_belong_to_is_not_folded() -> None:
-    settings = read({"SEATSTREAM_PARTITIONS": "8"})
-    keeper = Bookkeeper(settings, settings.topics)
-    right = settings.topics.partition_of(b"acme")
+def test_a_fact_in_the_wrong_partition_is_sent_to_the_right_one_and_not_folded_here() -> None:
+    desk = Desk(read({"SEATSTREAM_PARTITIONS": "8"}))
+    right = desk.settings.topics.partition_of(b"acme")
     value = b'{"id": "b", "customer_id": "acme", "amount": "1", "time": "2026-03-16T12:00:00Z"}'
-    record = Record("credit-burn", right ^ 1, 0, instant("2026-03-16T12:00:00Z") // 1000, b"acme", value, [])
-    rows = Overlay(MemoryRows())
+    desk.partition = right ^ 1
+    astray = msgspec.structs.replace(desk.record("credit-burn", value), key=None)
 
-    (letter,) = keeper(right ^ 1, [record], rows)
+    (forwarded,) = desk.fold(astray)
 
-    assert letter is not None
+    headers = [("h", b"1"), ("seatstream.forwarded", b"%d" % (right ^ 1))]
+    assert forwarded == Output("credit-burn", b"acme", value, headers, right)
+    assert Ledger(Overlay(desk.rows)).customers() == []
+
+
+def test_a_fact_that_was_forwarded_to_a_wrong_partition_goes_no_further() -> None:
+    desk = Desk(read({"SEATSTREAM_PARTITIONS": "8"}))
+    right = desk.settings.topics.partition_of(b"acme")
+    value = b'{"id": "b", "customer_id": "acme", "amount": "1", "time": "2026-03-16T12:00:00Z"}'
+    desk.partition = right ^ 1
+    astray = msgspec.structs.replace(desk.record("credit-burn", value), headers=[("seatstream.forwarded", b"3")])
+
+    (letter,) = desk.fold(astray)
+
     assert letters([letter]) == [("unknown_value", value)]
     assert f"belongs to partition {right}".encode() in (dict(letter.headers)["seatstream.message"] or b"")
-    assert Ledger(rows).customers() == []
+    assert Ledger(Overlay(desk.rows)).customers() == []
+
+
+def test_a_fact_without_a_key_in_the_right_partition_is_folded_there() -> None:
+    desk = Desk()
+    contract(desk)
+    value = b'{"id": "b", "customer_id": "acme", "amount": "1", "time": "2026-03-16T12:00:00Z"}'
+
+    outputs = desk.fold(msgspec.structs.replace(desk.record("credit-burn", value), key=None))
+
+    assert letters(outputs) == []
+    assert Ledger(Overlay(desk.rows)).balances("acme", desk.now + 1)[0].balance == 99 * amounts.UNIT
 
 
 def test_a_refusal_is_said_each_time_and_a_repeat_not_at_all() -> None:
