@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup demo picture broker test check pencil check-long mutate bench wheel lock clean
+.PHONY: help setup demo picture docs broker test check pencil check-long mutate bench wheel lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -17,6 +17,9 @@ demo: .venv/ready-to-run  ## a company's seats and credits, live through a real 
 
 picture: .venv/ready-to-run  ## the README's picture anew: a minute of the demo
 	@$(BIN)/python -m streams demo --seconds 62 --picture docs/demo.svg >/dev/null
+
+docs: .venv/ready-to-develop  ## docs/events anew: the schemas of all topics, from the code that reads and writes them
+	@$(BIN)/python -m wire.schemas
 
 broker: .venv/ready-to-run  ## only the embedded Kafka, on port 9092
 	@$(BIN)/python -m streams broker

@@ -97,5 +97,7 @@ def topic_of(held: dict[str, Any]) -> Topic:
 
 
 def _question(fields: Fields) -> Question:
-    shown = [Fields({"": item}, f"show[{i}]").choice("", TABLES) for i, item in enumerate(fields.items("show"))]
+    shown = [
+        Fields({"": item}, f"show[{i}]").choice("", TABLES) for i, item in enumerate(fields.items("show", len(TABLES)))
+    ]
     return Question(fields.instant("at"), tuple(shown) or ("seats", "balances"), fields.maybe_text("customer_id"))

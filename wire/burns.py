@@ -25,7 +25,7 @@ QUICK_BYTES = 4_096
 
 def credit_burn(fields: Fields, common: Common, data: bytes) -> CreditBurn | BurnVoided:
     """A burn, or one taken back; `data` is the JSON object that holds the fact's own fields."""
-    if fields.maybe_choice("type", TYPES) == "burn.voided":
+    if fields.choice_or("type", TYPES, "credit.burned") == "burn.voided":
         return BurnVoided(**common, burn_id=fields.text("burn_id", IDENTITY_LENGTH))
     properties = fields.object("properties")
     return CreditBurn(

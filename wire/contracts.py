@@ -36,7 +36,8 @@ from wire.seats import SEATS_MOST, seat_names
 
 MONTH: Final = Every(1, "month")
 DURATION_MOST: Final = 1_000
-#: Subscriptions, recurring credits and grants that a contract may bring along, each.
+#: Subscriptions, recurring credits and grants that a contract may bring along, each: it is read whole wherever one of its
+#: seats burns.
 BROUGHT_MOST: Final = 1_000
 
 OVERAGES: Final = ("charge", "carry")
@@ -52,7 +53,7 @@ BURN_CLASSES: Final = ("standard", "rolled_over")
 
 
 def contract_change(fields: Fields, common: Common) -> ContractChange:
-    read = _READERS[fields.choice("type", tuple(_READERS))]
+    read = _READERS[fields.choice("type", TYPES)]
     return read(fields, common)
 
 
@@ -60,7 +61,7 @@ def _contract_created(fields: Fields, common: Common) -> ContractCreated:
     contract_id = fields.text("contract_id")
     starting_at = fields.maybe_instant("starting_at")
     start = common["time"] if starting_at is None else starting_at
-    subscriptions = tuple(_subscription(held, start) for held in _brought(fields, "subscriptions"))
+    subscriptions = tuple(_subscription(held, start) for held in fields.objects("subscriptions", BROUGHT_MOST))
     seats = sum(len(subscription.seat_ids) for subscription in subscriptions)
     if seats > SEATS_MOST:
         said = f"hold {seats:,} seat ids; bring at most {SEATS_MOST:,} along and add the others by seat changes"
@@ -73,17 +74,11 @@ def _contract_created(fields: Fields, common: Common) -> ContractCreated:
         name=fields.maybe_label("name"),
         overage=fields.maybe_choice("overage", OVERAGES) or "charge",
         subscriptions=subscriptions,
-        recurring_credits=tuple(_recurring_credit(held, start) for held in _brought(fields, "recurring_credits")),
-        grants=tuple(_grant(held, start, contract_id) for held in _brought(fields, "grants")),
+        recurring_credits=tuple(
+            _recurring_credit(held, start) for held in fields.objects("recurring_credits", BROUGHT_MOST)
+        ),
+        grants=tuple(_grant(held, start, contract_id) for held in fields.objects("grants", BROUGHT_MOST)),
     )
-
-
-def _brought(fields: Fields, name: str) -> list[Fields]:
-    items = len(fields.items(name))
-    if items > BROUGHT_MOST:
-        # A contract is read whole wherever one of its seats burns.
-        raise fields.refuse("too_large", name, f"holds {items:,}; bring at most {BROUGHT_MOST:,} along")
-    return fields.objects(name)
 
 
 def _contract_updated(fields: Fields, common: Common) -> ContractUpdated:
@@ -175,6 +170,7 @@ def _recurring_credit_ended(fields: Fields, common: Common) -> RecurringCreditEn
 
 
 def _credits_granted(fields: Fields, common: Common) -> CreditsGranted:
+    fields.needs("contract_id", "a seat's grant belongs to a contract: name it", where="seat_id")
     return CreditsGranted(**common, grant=_grant(fields, common["time"], fields.maybe_text("contract_id")))
 
 
@@ -184,11 +180,12 @@ def _credits_voided(fields: Fields, common: Common) -> CreditsVoided:
 
 
 def _credits_adjusted(fields: Fields, common: Common) -> CreditsAdjusted:
-    granted = _granted(fields)
-    amount = fields.amount("amount", least=None)
-    if amount == 0:
-        raise fields.refuse("unknown_value", "amount", "is 0 and would change nothing; give an amount above or below 0")
-    return CreditsAdjusted(**common, **granted, amount=amount, reason=fields.label("reason"))
+    return CreditsAdjusted(
+        **common,
+        **_granted(fields),
+        amount=fields.amount("amount", least=None, zero=False),
+        reason=fields.label("reason"),
+    )
 
 
 def _period_reset(fields: Fields, common: Common) -> PeriodReset:
@@ -214,6 +211,7 @@ _READERS: Final[Mapping[str, Callable[[Fields, Common], ContractChange]]] = {
     "credits.adjusted": _credits_adjusted,
     "period.reset": _period_reset,
 }
+TYPES: Final = tuple(_READERS)
 
 
 # --- what a contract holds -------------------------------------------------------------------------------------------
@@ -252,9 +250,8 @@ def _recurring_credit(fields: Fields, start: Instant) -> RecurringCredit:
     credit_id = fields.text("recurring_credit_id")
     subscription_id = fields.maybe_text("subscription_id")
     allocation = fields.maybe_choice("allocation", ALLOCATIONS) or "pooled"
-    if allocation == "individual" and subscription_id is None:
-        said = "is missing; an individual credit is given to the seats of a subscription: name it"
-        raise fields.refuse("missing_field", "subscription_id", said)
+    said = "an individual credit is given to the seats of a subscription: name it"
+    fields.needs("subscription_id", said, where="allocation", value="individual")
     starting_at, anchor = fields.maybe_instant("starting_at"), fields.maybe_instant("anchor")
     start = start if starting_at is None else starting_at
     priority, prorate = _priority(fields), fields.flag("prorate_increases")
@@ -280,8 +277,6 @@ def _recurring_credit(fields: Fields, start: Instant) -> RecurringCredit:
 
 def _grant(fields: Fields, start: Instant, contract_id: str | None) -> Grant:
     grant_id, seat_id = fields.text("grant_id"), fields.maybe_text("seat_id")
-    if seat_id is not None and contract_id is None:
-        raise fields.refuse("missing_field", "contract_id", "is missing; a seat's grant belongs to a contract: name it")
     effective_at = fields.maybe_instant("effective_at")
     start = start if effective_at is None else effective_at
     priority = _priority(fields)
@@ -348,5 +343,4 @@ _RECURRING_CREDIT_FIXED: Final = dict.fromkeys(
 
 def _refuse_fixed(fields: Fields, fixed: Mapping[str, str]) -> None:
     for name, instead in fixed.items():
-        if fields.has(name):
-            raise fields.refuse("unknown_value", name, f"cannot be changed by an update; {instead}")
+        fields.never(name, f"cannot be changed by an update; {instead}")

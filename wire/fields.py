@@ -70,18 +70,21 @@ class Fields:
     def has(self, name: str) -> bool:
         return self._held.get(name) is not None
 
-    def is_object(self, name: str) -> bool:
-        return isinstance(self._held.get(name), dict)
-
-    def names(self) -> list[str]:
-        """The names of all fields that are there."""
-        return [name for name, value in self._held.items() if value is not None]
-
     def at(self, name: str) -> str:
         return self.path + name
 
     def refuse(self, code: str, name: str, said: str) -> Unfit:
         return Unfit(code, self.at(name), said)
+
+    def needs(self, name: str, said: str, *, where: str, value: str | None = None) -> None:
+        """Refuses where `where` is there (and is `value`, if one is named) and `name` is left out."""
+        if self.has(where) and value in (None, self._held[where]) and not self.has(name):
+            raise self.refuse("missing_field", name, f"is missing; {said}")
+
+    def never(self, name: str, said: str) -> None:
+        """Refuses a field that means something elsewhere and nothing here."""
+        if self.has(name):
+            raise self.refuse("unknown_value", name, said)
 
     # --- texts -------------------------------------------------------------------------------------------------------
 
@@ -113,19 +116,27 @@ class Fields:
     def maybe_choice(self, name: str, choices: tuple[T, ...]) -> T | None:
         return self.choice(name, choices) if self.has(name) else None
 
+    def choice_or(self, name: str, choices: tuple[T, ...], default: T) -> T:
+        return self.choice(name, choices) if self.has(name) else default
+
     # --- numbers -----------------------------------------------------------------------------------------------------
 
-    def integer(self, name: str, least: int = 0, most: int = QUANTITY_MOST) -> int:
-        return _integer(self._needed(name, _between(least, most)), self.at(name), least, most)
+    def integer(self, name: str, least: int = 0, most: int = QUANTITY_MOST, *, zero: bool = True) -> int:
+        number = _integer(self._needed(name, _between(least, most)), self.at(name), least, most)
+        if number == 0 and not zero:
+            raise self.refuse("unknown_value", name, _ZERO)
+        return number
 
     def maybe_integer(self, name: str, least: int = 0, most: int = QUANTITY_MOST) -> int | None:
         value = self._held.get(name)
         return None if value is None else _integer(value, self.at(name), least, most)
 
-    def amount(self, name: str, least: Amount | None = 0) -> Amount:
+    def amount(self, name: str, least: Amount | None = 0, *, zero: bool = True) -> Amount:
         """An exact amount, not below `least`."""
-        value = self._needed(name, 'a decimal such as "1.25"')
-        return _amount(value, self.at(name), least)
+        amount = _amount(self._needed(name, 'a decimal such as "1.25"'), self.at(name), least)
+        if amount == 0 and not zero:
+            raise self.refuse("unknown_value", name, _ZERO)
+        return amount
 
     def maybe_amount(self, name: str, least: Amount | None = 0) -> Amount | None:
         return self.amount(name, least) if self.has(name) else None
@@ -179,16 +190,30 @@ class Fields:
         value = self._held.get(name)
         return None if value is None else _object(value, self.at(name))
 
-    def objects(self, name: str) -> "list[Fields]":
-        return [_object(value, f"{self.at(name)}[{i}]") for i, value in enumerate(self.items(name))]
+    def objects(self, name: str, most: int, *, needed: bool = False) -> "list[Fields]":
+        """Up to `most` objects."""
+        return [_object(value, f"{self.at(name)}[{i}]") for i, value in enumerate(self.items(name, most, needed))]
 
-    def items(self, name: str, needed: bool = False) -> list[Any]:
+    def ids_or_objects(self, name: str, most: int, *, needed: bool = False) -> "list[str | Fields]":
+        """The same, where an id of up to 200 characters may stand for an object."""
+        return [_id_or_object(value, self.at(name), i) for i, value in enumerate(self.items(name, most, needed))]
+
+    def integer_or_map(self, name: str, least: int, most: int) -> int | dict[str, int] | None:
+        """A number, or an object that has one for each of its fields."""
+        if not isinstance(self._held.get(name), dict):
+            return self.maybe_integer(name, least, most)
+        held = Fields(self._held[name], f"{self.at(name)}.")
+        return {one: held.integer(one, least, most) for one in held._held if held.has(one)}
+
+    def items(self, name: str, most: int, needed: bool = False) -> list[Any]:
         """The elements of a list, unread; none where the field is left out and not `needed`."""
         value = self._needed(name, "a list") if needed else self._held.get(name)
         if value is None:
             return []
         if not isinstance(value, list):
             raise self.refuse("wrong_type", name, f"is {_shown(value)}; give a list")
+        if len(value) > most:
+            raise self.refuse("too_large", name, f"holds {len(value):,}; give at most {most:,} at once")
         return value
 
     def recurrence(self, name: str, every: Every | None, anchor: Instant) -> Recurrence | None:
@@ -196,7 +221,7 @@ class Fields:
         held = self.object(name)
         if held is None:
             return None
-        step = held.maybe_every("every") or every or held.every("every")
+        step = held.every("every") if every is None else held.maybe_every("every") or every
         start = held.maybe_instant("anchor")
         return Recurrence(every=step, anchor=anchor if start is None else start)
 
@@ -343,6 +368,7 @@ def _amount(value: Any, path: str, least: Amount | None) -> Amount:
     return amount
 
 
+_ZERO = "is 0 and would change nothing; give a number above or below 0"
 _AMOUNTS = {
     "wrong_type": 'give a decimal such as "1.25"',
     "amount_too_fine": "give at most 9 digits after the point: nothing is rounded in silence",
@@ -386,6 +412,15 @@ def _object(value: Any, path: str) -> Fields:
     if not isinstance(value, dict):
         raise Unfit("wrong_type", path, f"is {_shown(value)}; give an object")
     return Fields(value, f"{path}.")
+
+
+def _id_or_object(value: Any, path: str, i: int) -> str | Fields:
+    if type(value) is str and 1 <= len(value) <= NAME_LENGTH:
+        return value
+    if isinstance(value, dict):
+        return Fields(value, f"{path}[{i}].")
+    # Neither: the one way to read it that is left says what is wrong with it.
+    return Fields({"": value}, f"{path}[{i}]").text("")
 
 
 def _between(least: int, most: int) -> str:

@@ -16,7 +16,7 @@ from ledger.facts import (
     SetSeats,
 )
 from ledger.instants import Instant
-from wire.fields import NAME_LENGTH, QUANTITY_MOST, SEQUENCE_MOST, Common, Fields
+from wire.fields import QUANTITY_MOST, SEQUENCE_MOST, Common, Fields
 
 OPERATIONS_MOST: Final = 100
 SEATS_MOST: Final = 10_000
@@ -37,11 +37,8 @@ def seat_change(fields: Fields, common: Common) -> SeatChange:
     fields.maybe_choice("type", ("seat.changed",))
     subscription_id, feature_code = fields.maybe_text("subscription_id"), fields.maybe_text("feature_code")
     named = subscription_id or feature_code
-    items = fields.items("operations", needed=True)
-    if len(items) > OPERATIONS_MOST:
-        said = f"holds {len(items):,} operations; send at most {OPERATIONS_MOST} in one edit"
-        raise fields.refuse("too_large", "operations", said)
-    operations = tuple(_operation(held, common["time"], named) for held in fields.objects("operations"))
+    held_operations = fields.objects("operations", OPERATIONS_MOST, needed=True)
+    operations = tuple(_operation(held, common["time"], named) for held in held_operations)
     if not operations and named is None:
         raise fields.refuse("missing_field", "subscription_id", "is missing; give it, or a `feature_code`")
     seats = sum(len(operation.seat_ids) for operation in operations if isinstance(operation, _OF_SEATS))
@@ -62,20 +59,13 @@ def seat_change(fields: Fields, common: Common) -> SeatChange:
 
 def seat_names(fields: Fields, name: str, needed: bool = False) -> tuple[SeatName, ...]:
     """Seats, each as its id or as `{seat_id, name?, email?}`."""
-    items = fields.items(name, needed)
-    if len(items) > SEATS_MOST:
-        raise fields.refuse("too_large", name, f"holds {len(items):,} seats; give at most {SEATS_MOST:,} at once")
-    return tuple(_seat_name(value, f"{fields.at(name)}[{i}]") for i, value in enumerate(items))
+    return tuple(_seat_name(held) for held in fields.ids_or_objects(name, SEATS_MOST, needed=needed))
 
 
-def _seat_name(value: Any, path: str) -> SeatName:
-    if type(value) is str and 1 <= len(value) <= NAME_LENGTH:
-        return SeatName(seat_id=value)
-    if isinstance(value, dict):
-        held = Fields(value, f"{path}.")
-        return SeatName(seat_id=held.text("seat_id"), name=held.maybe_label("name"), email=held.maybe_label("email"))
-    # Neither: the one way to read it that is left says what is wrong with it.
-    return SeatName(seat_id=Fields({"": value}, path).text(""))
+def _seat_name(held: str | Fields) -> SeatName:
+    if isinstance(held, str):
+        return SeatName(seat_id=held)
+    return SeatName(seat_id=held.text("seat_id"), name=held.maybe_label("name"), email=held.maybe_label("email"))
 
 
 _OF_SEATS = (AddSeats, RemoveSeats, SetSeats)
@@ -96,12 +86,7 @@ def _operation(fields: Fields, time: Instant, named: str | None) -> AnyOperation
         case "set_quantity":
             return SetQuantity(**where, quantity=fields.integer("quantity"))
         case "change_quantity":
-            delta = fields.integer("delta", -QUANTITY_MOST)
-            if delta == 0:
-                raise fields.refuse(
-                    "unknown_value", "delta", "is 0 and would change nothing; give a number above or below 0"
-                )
-            return ChangeQuantity(**where, delta=delta)
+            return ChangeQuantity(**where, delta=fields.integer("delta", -QUANTITY_MOST, zero=False))
         case "add_seats":
             return AddSeats(**where, seat_ids=seat_names(fields, "seat_ids", needed=True))
         case "remove_seats":
@@ -124,12 +109,9 @@ def _operation(fields: Fields, time: Instant, named: str | None) -> AnyOperation
 def _expected_version(fields: Fields, named: str | None, operations: tuple[AnyOperation, ...]) -> dict[str, int] | None:
     """A map from the subscriptions' names; a plain number means the only subscription that the edit names."""
     name = "expected_version"
-    if not fields.has(name):
-        return None
-    versions = fields.object(name) if fields.is_object(name) else None
-    if versions is not None:
-        return {key: versions.integer(key, 0, SEQUENCE_MOST) for key in versions.names()}
-    version = fields.integer(name, 0, SEQUENCE_MOST)
+    version = fields.integer_or_map(name, 0, SEQUENCE_MOST)
+    if version is None or isinstance(version, dict):
+        return version
     touched = {operation.subscription_id or operation.feature_code or named for operation in operations} or {named}
     if len(touched) > 1:
         said = "is one number, but the edit names several subscriptions; give a map from each one's name to its version"

@@ -27,14 +27,18 @@ from tests.kafka.scene import Scene
 from tests.ledger.duel import gist
 from tests.ledger.histories import draw_history
 from tests.ledger.model import Model
+from tests.wire.exact import Exact, closed, loads
 from wire import answers
 from wire.codec import Unreadable, read, write
+from wire.schemas import documents
 from wire.topics import INPUTS
 
 #: Histories play in the past, and arrive now: what is late is for the ledger's own tests.
 BOUNDS: Final = {"lateness": 3_650 * DAY, "ahead": 24 * HOUR, "wait": 2 * SECOND}
 CUSTOMERS, FACTS = 48, 24
 FACT_TOPICS = ("contract-change", "seat-change", "credit-burn")
+
+SNAPSHOT = Exact(closed(documents()["history-snapshot.schema.json"]))
 
 #: Where a message was found: topic, partition, offset.
 Place = tuple[str, int, int]
@@ -107,6 +111,8 @@ class LedgerScene(Scene):
             for shard in shards.values():
                 shard.close()
         assert letters == expected
+        for record in (await self.read("history-snapshot"))[:: max(1, len(said) // 300)]:
+            SNAPSHOT.validate(loads(record.value))
         again = Counter((one["snapshot_id"], one.get("part")) for one in said)
         assert [which for which, times in again.items() if times > 1] == []
 
