@@ -13,6 +13,7 @@ from streams.fold import Fold
 from streams.hands import Hands
 from streams.intake import MOST_RECORDS, Intake
 from streams.settings import Settings, SettingsWrong
+from streams.ticker import Ticker
 from streams.transactions import CHANGELOGS
 from tables.faust_tables import RowTable, RowTableManager
 from tables.shard import TABLES, Shards
@@ -83,6 +84,9 @@ def create(
     async def fold_chunks(stream: Any) -> None:
         async for event in stream.noack().events():
             hands.take(event.value, event.ack)
+
+    if settings.clock == "system":
+        app.task(Ticker(hands, topics, kafka).run)
 
     return app
 

@@ -57,12 +57,13 @@ async def test_tombstones_missing_keys_bare_headers_and_giants_disturb_nobody(sc
         await producer.send_and_wait(burns, burn("b", on_unknown="wait"), key=NAME, headers=[("h", b"0" * 9_000_000)])
         await producer.send_and_wait(burns, burn("c", on_unknown="wait"), key=b"0" * 9_000_000)
         await asyncio.sleep(BOUNDS["wait"] / SECOND + 0.5)
-        # Time passes with whatever comes.
         await producer.send_and_wait(scene.topics.name("control"), b"\xff", key=b"k")
     await scene.folded()
 
     assert await worker.stop() == 0
-    assert await letters(scene) == [
+    # How many ticks came before the one that is none, nobody knows.
+    (_,) = [letter for letter in await letters(scene) if letter[0] == "control"]
+    assert [letter for letter in await letters(scene) if letter[0] != "control"] == [
         ("contract-change", 0, "unreadable"),
         ("credit-burn", 0, "unreadable"),
         ("credit-burn", 1, "unreadable"),

@@ -18,14 +18,13 @@ class Broken(Exception):
 def fold_sums(
     partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe = nobody_waits
 ) -> Iterator[Output]:
-    """Adds each value to the sum of its key; a count of all records of the partition goes to the trail."""
+    """Adds each value to the sum of its key; a count of all records of the partition but ticks goes to the trail."""
+    records = [record for record in records if record.kind != "control"]
     sums: dict[bytes, int] = {}
     for record in records:
         key, value = record.key or b"", record.value or b""
         if value == b"broken":
             raise Broken(f"record {record.offset} of {record.kind}")
-        if record.kind == "control":
-            continue
         old = sums.get(key)
         if old is None:
             old = int(rows.get("state", b"s" + key) or 0)
@@ -34,4 +33,5 @@ def fold_sums(
             yield Output("threshold-alert", key, b"%d" % (new // LINE))
     for key, total in sums.items():
         rows.put("state", b"s" + key, b"%d" % total)
-    rows.put("trail", b"count", b"%d" % (int(rows.get("trail", b"count") or 0) + len(records)))
+    if records:
+        rows.put("trail", b"count", b"%d" % (int(rows.get("trail", b"count") or 0) + len(records)))
