@@ -143,11 +143,9 @@ class Fields:
 
     def amounts(self, name: str, most: int) -> list[Amount]:
         """At least one exact amount, none below 0, at most so many."""
-        items = self.items(name, needed=True)
+        items = self.items(name, most, needed=True)
         if not items:
             raise self.refuse("missing_field", name, f"is empty; give 1 to {most} amounts")
-        if len(items) > most:
-            raise self.refuse("too_large", name, f"holds {len(items):,}; give at most {most}")
         return [_amount(item, f"{self.at(name)}[{i}]", 0) for i, item in enumerate(items)]
 
     def flag(self, name: str) -> bool | None:
