@@ -12,6 +12,7 @@ COMMANDS = (
     ("worker", "streams.worker", "fold facts from Kafka into balances, until told to stop"),
     ("facts", "streams.facts", "publish facts from standard input, one JSON object a line"),
     ("play", "streams.play", "play facts from a file, without Kafka, and show what follows"),
+    ("redrive", "streams.redrive", "send dead letters again, chosen by code, customer, topic or time"),
     ("settings", "streams.settings", "print the settings that are in force"),
     ("broker", "streams.broker", "run the embedded Kafka until interrupted"),
 )

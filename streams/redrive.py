@@ -1,0 +1,220 @@
+"""`seatstream redrive`: sends dead letters again, to the topics that they came from.
+
+As they came: key, value and headers. A fact that was refused for what was missing is tried anew; one that broke a rule is
+remembered with its refusal (L4), and what never could be read still cannot: those come back as they went.
+"""
+
+import argparse
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ledger import instants
+from ledger.instants import FOREVER, ORIGIN, Instant, InstantError
+from wire.fields import Unfit, parse
+from wire.topics import INPUTS, Topics
+
+SHOWN_EVERY: Final = 500
+#: So many may be on their way at a time.
+IN_FLIGHT: Final = 1_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--code", action="append", metavar="CODE", help="refused with this code; may repeat")
+    parser.add_argument("--customer", metavar="ID", help="of this customer")
+    parser.add_argument("--topic", choices=INPUTS, help="sent to this topic")
+    parser.add_argument(
+        "--since", type=_instant, default=ORIGIN, metavar="INSTANT", help="sent at this instant or later"
+    )
+    parser.add_argument("--until", type=_instant, default=FOREVER, metavar="INSTANT", help="sent before this instant")
+    parser.add_argument("--dry-run", action="store_true", help="send nothing, say what would be sent")
+
+
+def run(args: argparse.Namespace) -> int:
+    from streams import settings  # noqa: PLC0415
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    choice = Choice(frozenset(args.code or ()), args.customer, args.topic, args.since, args.until)
+    try:
+        return asyncio.run(_redrive(settings.read(), choice, args.dry_run, console))
+    except settings.SettingsWrong as wrong:
+        console.print(str(wrong), markup=False)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _instant(text: str) -> Instant:
+    try:
+        return instants.instant(text)
+    except InstantError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no instant; write 2026-03-16T09:30:00Z") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter: the message as it was sent, where to and when, and why it was refused."""
+
+    kind: str
+    partition: int
+    sent_at: Instant
+    code: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+    @property
+    def customer_id(self) -> str | None:
+        """Whose it is: what the body says, else the key."""
+        try:
+            said = parse(self.value or b"").get("customer_id")
+        except Unfit:
+            said = None
+        if isinstance(said, str):
+            return said
+        return None if self.key is None else self.key.decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which letters are meant; no codes: whatever they were refused for."""
+
+    codes: frozenset[str]
+    customer_id: str | None = None
+    kind: str | None = None
+    since: Instant = ORIGIN
+    until: Instant = FOREVER
+
+    def means(self, letter: Letter) -> bool:
+        return (
+            (not self.codes or letter.code in self.codes)
+            and self.since <= letter.sent_at < self.until
+            and self.kind in (None, letter.kind)
+            and self.customer_id in (None, letter.customer_id)
+        )
+
+
+@dataclass(slots=True)
+class Reader:
+    """Puts letters together: one whose value is larger than a message lies in several."""
+
+    topics: Topics
+    _pieces: dict[tuple[bytes | None, ...], list[bytes]] = field(default_factory=dict)
+
+    def letter(self, record: Any) -> Letter | None:
+        """The letter that this record is, or ends; None where more of it is to come."""
+        why = {name: value for name, value in record.headers if name.startswith("seatstream.")}
+        value = record.value
+        if "seatstream.parts" in why:
+            of = tuple(why[f"seatstream.{name}"] for name in ("topic", "partition", "offset"))
+            pieces = self._pieces.setdefault(of, [])
+            pieces.append(value)
+            if len(pieces) < int(why["seatstream.parts"]):
+                return None
+            value = b"".join(self._pieces.pop(of))
+        return Letter(
+            self.topics.kind(why["seatstream.topic"].decode()),
+            int(why["seatstream.partition"]),
+            instants.instant(why["seatstream.timestamp"].decode()),
+            why["seatstream.code"].decode(),
+            record.key,
+            value,
+            [(name, said) for name, said in record.headers if not name.startswith("seatstream.")],
+        )
+
+
+async def _redrive(settings: Any, choice: Choice, dry_run: bool, console: Console) -> int:
+    from aiokafka import AIOKafkaProducer  # noqa: PLC0415
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+
+    from wire.topics import OWN_MESSAGE_BYTES, TopicsUnfit, ensure  # noqa: PLC0415
+
+    found: Counter[tuple[str, str]] = Counter()
+    failed: Counter[str] = Counter()
+    sending: list[asyncio.Future[None]] = []
+    read = 0
+    try:
+        topics = await ensure(settings.topics, settings.kafka())
+        producer = AIOKafkaProducer(
+            **settings.kafka(), enable_idempotence=True, linger_ms=5, max_request_size=OWN_MESSAGE_BYTES
+        )
+        await producer.start()
+    except TopicsUnfit as error:
+        console.print(f"seatstream redrive: {error}", markup=False)
+        return 1
+    except (KafkaError, OSError) as error:
+        servers = ", ".join(settings.broker)
+        console.print(f"seatstream redrive: no Kafka at {servers}: {error}", markup=False)
+        return 1
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("reading dead letters")
+            async for letter in _letters(topics, settings.kafka()):
+                read += 1
+                if read % SHOWN_EVERY == 0:
+                    progress.update(task, description=f"{read:,} read, {found.total():,} sent")
+                if not choice.means(letter):
+                    continue
+                found[letter.kind, letter.code] += 1
+                if not dry_run:
+                    sending.append(asyncio.ensure_future(_send(producer, topics, letter)))
+                    if len(sending) >= IN_FLIGHT:
+                        failed += await _arrived(sending)
+            failed += await _arrived(sending)
+    finally:
+        await producer.stop()
+    _tell(console, found, failed, read, dry_run)
+    return 1 if failed else 0
+
+
+async def _letters(topics: Topics, kafka: dict[str, Any]) -> AsyncIterator[Letter]:
+    """All letters up to now; what these cause when they are sent again comes later."""
+    from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415
+
+    places = [TopicPartition(topics.name("dead-letter"), partition) for partition in range(topics.partitions)]
+    reader = Reader(topics)
+    async with AIOKafkaConsumer(
+        **kafka, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+    ) as consumer:
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        await consumer.seek_to_beginning(*places)
+        while open_places := [place for place in places if await consumer.position(place) < ends[place]]:
+            for place, records in (await consumer.getmany(*open_places, timeout_ms=500)).items():
+                for record in records:
+                    if record.offset < ends[place] and (letter := reader.letter(record)) is not None:
+                        yield letter
+
+
+async def _send(producer: Any, topics: Topics, letter: Letter) -> None:
+    """What has no key goes where its customer is, if it says one."""
+    key, partition = letter.key, letter.partition if letter.kind == "control" else None
+    if key is None and partition is None and (customer_id := letter.customer_id) is not None:
+        key = customer_id.encode()
+    await producer.send_and_wait(topics.name(letter.kind), letter.value, key, partition, headers=list(letter.headers))
+
+
+async def _arrived(sending: list[asyncio.Future[None]]) -> Counter[str]:
+    """Waits for what is on its way; why some of it did not arrive."""
+    ends = await asyncio.gather(*sending, return_exceptions=True)
+    sending.clear()
+    return Counter(f"{type(end).__name__}: {end}" for end in ends if end is not None)
+
+
+def _tell(console: Console, found: Counter[tuple[str, str]], failed: Counter[str], read: int, dry_run: bool) -> None:
+    sent = found.total() - failed.total()
+    console.print(f"{'would send' if dry_run else 'sent'} {sent:,} of {read:,} dead letters again")
+    if found:
+        table = Table("topic", "code", "letters")
+        for (kind, code), count in sorted(found.items()):
+            table.add_row(kind, code, f"{count:,}")
+        console.print(table)
+    for said, count in failed.items():
+        console.print(f"{count:,} could not be sent: {said}", markup=False)

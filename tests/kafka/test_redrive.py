@@ -1,0 +1,64 @@
+"""`seatstream redrive` on the real broker: what was refused for what was missing is sent again, and folded."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+
+from ledger import instants
+from tests.kafka.ledger_scene import LedgerScene
+from tests.kafka.scene import ROOT
+from tests.kafka.test_time import contract, said, send
+
+
+@pytest_asyncio.fixture
+async def scene(broker: str, prefix: str, tmp_path: Path) -> AsyncIterator[LedgerScene]:
+    scene = LedgerScene(broker, prefix, tmp_path, partitions=2)
+    await scene.prepare()
+    yield scene
+    scene.end()
+
+
+def redrive(scene: LedgerScene, *arguments: str) -> str:
+    """What it says."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "streams", "redrive", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
+        env={**os.environ, "SEATSTREAM_BROKER": f"kafka://{scene.broker}", "SEATSTREAM_PREFIX": scene.topics.prefix},
+    )  # fmt: skip
+    return ran.stderr
+
+
+def burn(id: str, customer_id: str = "acme") -> bytes:
+    held = {"id": id, "customer_id": customer_id, "contract_id": "c", "amount": "1", "on_unknown": "refuse"}
+    return orjson.dumps(held | {"time": instants.text(time.time_ns() // 1000)})
+
+
+async def test_what_came_before_its_contract_is_folded_once_it_is_sent_again(scene: LedgerScene) -> None:
+    worker = scene.worker("a")
+    await worker.folds()
+    signed = time.time_ns() // 1000
+    async with AIOKafkaProducer(**scene.kafka) as producer:
+        for value, key in ((burn("b1"), b"acme"), (burn("b2"), None), (burn("b3", "other"), b"other"), (b"{", b"acme")):
+            await producer.send_and_wait(scene.topics.name("credit-burn"), value, key, headers=[("trace", b"7")])
+    await scene.folded()
+    await send(scene, "contract-change", contract(signed, grants=[{"grant_id": "g", "amount": "100"}]))
+    await scene.folded()
+    before = len(await scene.read("credit-burn"))
+
+    assert "would send 2 of 4" in redrive(scene, "--customer", "acme", "--code", "unknown_contract", "--dry-run")
+    assert len(await scene.read("credit-burn")) == before
+    assert "sent 2 of 4" in redrive(scene, "--customer", "acme", "--code", "unknown_contract")
+
+    assert await said(scene, "history-snapshot", lambda one: one.get("balance") == "98") != []
+    again = (await scene.read("credit-burn"))[-2:]
+    assert all(("trace", b"7") in record.headers and record.key == b"acme" for record in again)
+    assert "sent 0 of 4" in redrive(scene, "--topic", "seat-change")
+    assert "sent 0 of 4" in redrive(scene, "--until", instants.text(signed - instants.DAY))
+    assert await worker.stop() == 0
