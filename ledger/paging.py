@@ -47,8 +47,11 @@ def is_known(book: Book, who: CustomerRow) -> bool:
 
 # --- who sits where --------------------------------------------------------------------------------------------------
 
-#: contract, subscription, seat
-SeatPlace: TypeAlias = tuple[str, str, str]
+
+class SeatPlace(NamedTuple):
+    contract_id: str
+    subscription_id: str
+    seat_id: str
 
 
 class Sitting(Value, kw_only=True, frozen=True):
@@ -86,12 +89,12 @@ def sittings(
         if behind is not None and place < behind[:2]:
             continue
         keys = Keys(who.number, row.number)
-        start = keys.seats + (after(text_key(behind[2])) if behind is not None and place == behind[:2] else b"")
+        start = keys.seats + (after(text_key(behind.seat_id)) if behind is not None and place == behind[:2] else b"")
         for key, seat in scratch.scan_lazily(SEAT, start, after(keys.seats)):
             seat_id = keys.seat_of(key)
             interval = seat.at(at)
             yield (
-                (*place, seat_id),
+                SeatPlace(*place, seat_id),
                 None
                 if interval is None
                 else Sitting(
@@ -122,8 +125,11 @@ def _subscriptions(
 
 # --- how many sat there ----------------------------------------------------------------------------------------------
 
-#: contract, subscription, the segment's start
-SegmentPlace: TypeAlias = tuple[str, str, Instant]
+
+class SegmentPlace(NamedTuple):
+    contract_id: str
+    subscription_id: str
+    from_at: Instant
 
 
 def segments(
@@ -146,9 +152,9 @@ def segments(
             if place < behind[:2]:
                 continue
             if place == behind[:2]:
-                since = max(since, behind[2])
+                since = max(since, behind.from_at)
         for segment in seats.history(scratch, who.number, contract, row, since, until):
-            at = (*place, segment.from_at)
+            at = SegmentPlace(*place, segment.from_at)
             if behind is not None and at <= behind:
                 continue
             yield at, segment if seat_id is None or seat_id in segment.added or seat_id in segment.removed else None
@@ -201,6 +207,18 @@ def balances(
         for holder, its_id in _holders(told.account, contract_id, subscription_id, seat_ids, started):
             group = -1 if holder.seat_group_key is None else who.seat_group_keys.index(holder.seat_group_key)
             yield BalancePlace(each, its_id, group, holder.seat_id or ""), told.row(holder)
+
+
+def pools(book: Book, customer_id: str, at: Instant) -> Iterator[Balance]:
+    """The rows of the pools alone, which are few however many seats there are."""
+    scratch, who = look(book, customer_id)
+    for each in [] if who is None else sorted(who.credit_types):
+        assert who is not None
+        told = _Told(account_at(scratch, who, each, at), customer_id, at, None)
+        for brief in [None, *sorted(who.contracts, key=lambda brief: brief.contract_id)]:
+            row = told.row(Holder(0 if brief is None else brief.number))
+            if row is not None:
+                yield row.balance
 
 
 def _holders(

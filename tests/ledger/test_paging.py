@@ -45,6 +45,10 @@ def test_pages_of_balances_are_the_balances(history: History, rng: random.Random
             whole = ledger.balances(customer_id, at, **named)
             # The wire's order is the same but for the kinds of seats, which are by number here.
             assert sorted((row.balance for row in found), key=repr) == sorted(whole, key=repr)
+            if not named:
+                assert list(paging.pools(ledger.book, customer_id, at)) == [
+                    row for row in whole if row.scope.seat_id is None
+                ]
             few = rng.sample(("ana", "bo", "cy", "nobody"), 2)
             of_few = paging.balances(ledger.book, customer_id, at, seat_ids=few, **named)
             wanted = [row for row in whole if row.scope.seat_id in few]

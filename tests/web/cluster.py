@@ -1,0 +1,192 @@
+"""A cluster in memory: each worker of it serves real HTTP, and they share their partitions as real ones do."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+from aiohttp import web
+
+from ledger.facts import AnyFact
+from ledger.instants import ORIGIN, Instant
+from ledger.ledger import Ledger
+from ledger.outcome import Outcome
+from tables.memory import MemoryRows
+from tests.ledger.language import BOUNDS
+from web.cluster import Answered, AsOf, Away, Elsewhere, Here, Nobody, PartitionNow, Place, Publication, View
+from web.server import build, runner
+from web.tokens import Tokens
+from wire.codec import Unreadable, read
+from wire.topics import partition_of
+
+T = TypeVar("T")
+
+
+@dataclass
+class Partition:
+    """One partition's rows, folded by whoever asks."""
+
+    rows: MemoryRows = field(default_factory=MemoryRows)
+    clock: Instant = ORIGIN
+    folded: int = 0
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.rows, **BOUNDS)
+
+    def fold(self, fact: AnyFact, arrived_at: Instant) -> Outcome:
+        self.clock = max(self.clock, arrived_at)
+        self.ledger.advance(arrived_at)
+        outcome = self.ledger.fold(fact, arrived_at)
+        self.ledger.flush()
+        self.folded += 1
+        return outcome
+
+
+class Partitions:
+    """What all workers share: the facts. `urls` says who has which partition; None: nobody."""
+
+    def __init__(self, count: int = 4) -> None:
+        self.all = [Partition() for _ in range(count)]
+        self.urls: list[str | None] = [None] * count
+
+    def of(self, customer_id: str) -> int:
+        return partition_of(customer_id.encode(), len(self.all))
+
+    def fold(self, facts: Sequence[AnyFact], arrived_at: Instant | None = None) -> list[Outcome]:
+        return [
+            self.all[self.of(fact.customer_id)].fold(fact, fact.time if arrived_at is None else arrived_at)
+            for fact in facts
+        ]
+
+
+class MemoryWorker:
+    """One worker's window on the partitions."""
+
+    def __init__(self, shared: Partitions) -> None:
+        self.shared = shared
+        self.partitions = len(shared.all)
+        self.url = ""
+        #: Set by a test: what happens while a question is computed.
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.why_not_ready: str | None = None
+        #: What this worker believes instead of what is so.
+        self.mistaken: dict[int, Place] = {}
+
+    def owner(self, customer_id: str) -> Place:
+        return self._place(self.shared.of(customer_id))
+
+    def owners(self) -> list[Place]:
+        return [self._place(partition) for partition in range(self.partitions)]
+
+    def _place(self, partition: int) -> Place:
+        if partition in self.mistaken:
+            return self.mistaken[partition]
+        url = self.shared.urls[partition]
+        if url is None:
+            return Nobody(partition, "the partition is being taken over", 2)
+        return Here(partition) if url == self.url else Elsewhere(partition, url)
+
+    async def ask(self, partition: int, question: Callable[[View], T]) -> T:
+        held = self.shared.all[partition]
+        answer = question(View(held.rows, held.clock, self._as_of(partition)))
+        self.meanwhile()
+        if not isinstance(self._place(partition), Here):
+            raise Away(Nobody(partition, "the partition left meanwhile"))
+        return answer
+
+    def _as_of(self, partition: int) -> AsOf:
+        held = self.shared.all[partition]
+        return AsOf({f"credit-burn-{partition}": held.folded}, held.clock, 0, 0)
+
+    async def publish(
+        self, partition: int, facts: Sequence[Publication], timeout_s: float
+    ) -> tuple[list[Answered], AsOf]:
+        held = self.shared.all[partition]
+        answered = []
+        for published in facts:
+            fact = read(published.topic, None, published.value)  # type: ignore[arg-type]
+            assert not isinstance(fact, Unreadable)
+            answered.append(Answered(held.fold(fact, max(held.clock, fact.time))))
+        return answered, self._as_of(partition)
+
+    def overview(self) -> list[PartitionNow]:
+        return [
+            PartitionNow(number, "here", "folding", "", 0, 0, None if held.clock == ORIGIN else held.clock)
+            for number, held in enumerate(self.shared.all)
+        ]
+
+    def ready(self) -> str | None:
+        return self.why_not_ready
+
+    def metrics(self) -> tuple[bytes, str]:
+        return b"seatstream_up 1\n", "text/plain; version=0.0.4"
+
+
+class Server:
+    """One worker, served; questions to it answer status, headers and body."""
+
+    def __init__(self, worker: MemoryWorker, session: aiohttp.ClientSession, app: web.Application) -> None:
+        self.worker = worker
+        self.app = app
+        self.session = session
+
+    @property
+    def url(self) -> str:
+        return self.worker.url
+
+    async def get(self, path: str, status: int = 200, **options: Any) -> Any:
+        """The JSON that a path answers."""
+        async with self.session.get(self.url + path, **options) as answer:
+            assert answer.status == status, (answer.status, await answer.text())
+            return await answer.json(content_type=None)
+
+    async def raw(self, method: str, path: str, **options: Any) -> tuple[int, Mapping[str, str], str]:
+        async with self.session.request(method, self.url + path, **options) as answer:
+            return answer.status, answer.headers, await answer.text()
+
+
+class Stage(AsyncExitStack):
+    """Servers over shared partitions, closed at the end."""
+
+    def __init__(self, partitions: int = 4) -> None:
+        super().__init__()
+        self.shared = Partitions(partitions)
+
+    async def serve(self, tokens: Path | None = None) -> Server:
+        """One more worker. It has the partitions that nobody has."""
+        worker = MemoryWorker(self.shared)
+        app = build(worker, None if tokens is None else Tokens(tokens, clock=_Eager()))
+        running = runner(app)
+        await running.setup()
+        self.push_async_callback(running.cleanup)
+        site = web.TCPSite(running, "127.0.0.1", 0)
+        await site.start()
+        host, port = running.addresses[0][:2]
+        worker.url = f"http://{host}:{port}"
+        self.shared.urls = [worker.url if url is None else url for url in self.shared.urls]
+        session = await self.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        return Server(worker, session, app)
+
+
+class _Eager:
+    """A clock of which every look is later by more than anybody waits."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        self._now += 10.0
+        return self._now
+
+
+@asynccontextmanager
+async def served(facts: Sequence[AnyFact] = (), *, partitions: int = 4) -> AsyncIterator[Server]:
+    """One worker that has everything."""
+    async with Stage(partitions) as stage:
+        stage.shared.fold(facts)
+        yield await stage.serve()
+
+
+__all__ = ["MemoryWorker", "Partitions", "Server", "Stage", "served"]

@@ -1,0 +1,129 @@
+"""Questions about credits: what is left, what happened, how it went, and what may be spent."""
+
+from typing import Final
+
+import msgspec
+
+from ledger import amounts, entries, history, paging
+from ledger.answers import Balance, Entry
+from ledger.instants import DAY, FOREVER, ORIGIN, Every, Instant
+from ledger.paging import BalancePlace
+from web import cursors
+from web.asked import Available, BalanceHistory, Balances, Ledger
+from web.asked import every as every_of
+from web.cluster import Plain, View
+from web.problems import unfit
+from web.subject import AHEAD, Subject, at_once, page
+from wire import answers
+
+MOST_POINTS: Final = 1_000
+#: How far back a curve reaches unless somebody says.
+CURVE: Final = 30 * DAY
+
+
+def balances(view: View, customer_id: str, asked: Balances) -> Plain:
+    subject = Subject(view, customer_id)
+    at = subject.at(asked.at)
+    found = paging.balances(
+        subject.book,
+        customer_id,
+        at,
+        contract_id=asked.contract_id,
+        subscription_id=asked.subscription_id,
+        seat_ids=asked.seat_id,
+        credit_type=asked.credit_type,
+        active=_active(subject, asked),
+        behind=None if asked.cursor is None else cursors.read("balances", asked.cursor, BalancePlace),
+    )
+
+    def plain(_: BalancePlace, row: paging.Held) -> Plain | None:
+        if asked.kind is None:
+            return answers.balance(row.balance, row.available)
+        held = _of_kind(subject, row.balance, asked.kind, at)
+        return answers.balance(held) if held.grants else None
+
+    return at_once(at, page("balances", found, asked.limit, plain))
+
+
+def _active(subject: Subject, asked: Balances) -> tuple[Instant, Instant] | None:
+    """The span whose grants are told too, also those that are over or still to come."""
+    if asked.active_from is None and asked.active_to is None:
+        return None
+    if asked.at is not None:
+        raise unfit("at", "is given beside active_from or active_to; give the one or the other")
+    since = ORIGIN if asked.active_from is None else asked.active_from
+    until = subject.newest() + AHEAD if asked.active_to is None else subject.at(asked.active_to, "active_to")
+    if until <= since:
+        raise unfit("active_to", "is not after active_from")
+    return since, until
+
+
+def _of_kind(subject: Subject, balance: Balance, kind: str, at: Instant) -> Balance:
+    """A row with its grants of one kind only. What went over is of no kind."""
+    contract_id = balance.scope.contract_id
+    grants = tuple(
+        grant
+        for grant in balance.grants
+        if paging.kind_of(subject.book, subject.customer_id, contract_id, grant) == kind
+    )
+    now = [grant for grant in grants if grant.effective_at <= at < grant.expires_at]
+    left, granted = sum(grant.balance for grant in now), sum(grant.granted for grant in now)
+    return msgspec.structs.replace(balance, grants=grants, balance=left, granted=granted, overage=0)
+
+
+def ledger(view: View, customer_id: str, asked: Ledger) -> Plain:
+    subject = Subject(view, customer_id)
+    found = paging.lines(
+        subject.book,
+        customer_id,
+        (ORIGIN if asked.from_ is None else asked.from_, subject.at(asked.to, "to")),
+        contract_id=asked.contract_id,
+        seat_id=asked.seat_id,
+        grant_id=asked.grant_id,
+        credit_type=asked.credit_type,
+        behind=None if asked.cursor is None else cursors.read("ledger", asked.cursor, Entry),
+    )
+    return page("ledger", found, asked.limit, lambda _, row: answers.entry(row))
+
+
+def balance_history(view: View, customer_id: str, asked: BalanceHistory) -> Plain:
+    subject = Subject(view, customer_id)
+    until = subject.at(asked.to, "to")
+    since = until - CURVE if asked.from_ is None else asked.from_
+    times = points(since, until, every_of(asked.every))
+    scope = subject.scope(asked.contract_id, asked.seat_id, asked.credit_type, until)
+    windows = entries.curve(subject.book, customer_id, scope, times, since)
+    return {"data": [answers.window(window) for window in windows], "next_cursor": None}
+
+
+def points(since: Instant, until: Instant, every: Every) -> list[Instant]:
+    """From `since` on, `every` apart, as far as `until`."""
+    if since > until:
+        raise unfit("from", "is after to")
+    times: list[Instant] = []
+    while (at := every.point(since, len(times))) <= until and at < FOREVER:
+        if len(times) == MOST_POINTS:
+            raise unfit("every", f"comes to more than {MOST_POINTS:,} points; give a longer one, or less time")
+        times.append(at)
+    return times
+
+
+def available(view: View, customer_id: str, asked: Available) -> Plain:
+    """May a seat (or, where none is named, whoever draws on the pools) spend so much now, and what would pay."""
+    subject = Subject(view, customer_id)
+    if asked.amount <= 0:
+        raise unfit("amount", "is not above 0", "amount_out_of_range")
+    at = subject.at()
+    contract = subject.contract_of(asked.seat_id, at) if asked.contract_id is None else subject.named(asked.contract_id)
+    scope = subject.scope(contract.contract_id, asked.seat_id, asked.credit_type, at)
+    enough, payers = history.available(subject.book, scope, at, asked.amount)
+    data = {
+        "available": enough,
+        "contract_id": contract.contract_id,
+        "amount": amounts.text(asked.amount),
+        "covered": amounts.text(sum(paid for _, _, paid in payers)),
+        "payers": [
+            {"grant_id": grant_id, "slice": slice, "amount": amounts.text(paid)} for grant_id, slice, paid in payers
+        ],
+    }
+    return at_once(at, {"data": data})

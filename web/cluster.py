@@ -1,0 +1,128 @@
+"""What the window has to know of the cluster, and nothing of how it works. Whoever runs the partitions implements it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from ledger.instants import Instant
+from ledger.outcome import Outcome
+from ledger.rows import Book, Breathe, Rows, nobody_waits
+
+T = TypeVar("T")
+
+
+class AsOf(NamedTuple):
+    """How far an answer has read: for each input the next offset, the newest instant that was folded, how many records wait
+    and how old the oldest of them is."""
+
+    offsets: Mapping[str, int]
+    event_time: Instant
+    lag: int
+    behind_ms: int
+
+
+class View(NamedTuple):
+    """The committed rows of one partition, which stay as they are while they are looked at; its clock, and how far they go."""
+
+    rows: Rows
+    clock: Instant
+    as_of: AsOf
+    breathe: Breathe = nobody_waits
+
+    def book(self) -> Book:
+        return Book(self.rows, self.breathe)
+
+
+class Here(NamedTuple):
+    """This worker folds the partition."""
+
+    partition: int
+
+
+class Elsewhere(NamedTuple):
+    """Another one does."""
+
+    partition: int
+    url: str
+
+
+class Nobody(NamedTuple):
+    """Nobody does now, or nobody knows who."""
+
+    partition: int
+    reason: str
+    retry_after_s: int = 1
+
+
+Place: TypeAlias = Here | Elsewhere | Nobody
+
+
+class Away(Exception):
+    """The partition left, or may have left, before a question about it was answered: what was computed must not be told."""
+
+    def __init__(self, nobody: Nobody) -> None:
+        super().__init__(nobody.reason)
+        self.nobody = nobody
+
+
+class Publication(NamedTuple):
+    """A message for an input topic."""
+
+    topic: str
+    customer_id: str
+    fact_id: str
+    value: bytes
+
+
+class Answered(NamedTuple):
+    """What became of a published fact; None: it is in the log, and not folded in time."""
+
+    outcome: Outcome | None
+
+
+class PartitionNow(NamedTuple):
+    """A partition as an operator sees it."""
+
+    partition: int
+    where: str
+    state: Literal["folding", "recovering", "standing still", "elsewhere", "nobody"]
+    why: str
+    lag: int
+    behind_ms: int
+    event_time: Instant | None
+
+
+class Cluster(Protocol):
+    partitions: int
+
+    def owner(self, customer_id: str) -> Place:
+        """Who answers for this customer."""
+        ...
+
+    def owners(self) -> Sequence[Place]:
+        """Who answers for each partition, in their order."""
+        ...
+
+    async def ask(self, partition: int, question: Callable[[View], T]) -> T:
+        """What a question answers about a partition that is here. Raises `Away` where it may not be ours any more."""
+        ...
+
+    async def publish(
+        self, partition: int, facts: Sequence[Publication], timeout_s: float
+    ) -> tuple[list[Answered], AsOf]:
+        """Publishes facts in their order to a partition that is here, and waits until they are folded. Raises `Away`."""
+        ...
+
+    def overview(self) -> Sequence[PartitionNow]:
+        """Every partition, in their order."""
+        ...
+
+    def ready(self) -> str | None:
+        """None, or why this worker should not be asked now."""
+        ...
+
+    def metrics(self) -> tuple[bytes, str]:
+        """What Prometheus reads, and its content type."""
+        ...
+
+
+Plain: TypeAlias = dict[str, Any]
