@@ -95,7 +95,7 @@ async def test_a_changed_file_counts_at_once(guarded: Server, tokens: Path) -> N
 async def test_a_file_that_becomes_unreadable_changes_nothing(guarded: Server, tokens: Path) -> None:
     keep(tokens, "no json")
     assert (await guarded.raw("GET", "/v1/customers", headers=bearer(READER)))[0] == 200
-    keep(tokens).unlink()  # noqa: ASYNC240
+    keep(tokens).unlink()
     assert (await guarded.raw("GET", "/v1/customers", headers=bearer(READER)))[0] == 200
 
 
