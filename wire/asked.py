@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from ledger.amounts import Amount
-from ledger.instants import Every, Instant
+from ledger.instants import Every, Instant, Span
 from wire.fields import LABEL_LENGTH, NAME_LENGTH, NEVER, QUANTITY_MOST, Fields
 
 Schema = dict[str, Any]
@@ -37,6 +37,11 @@ DEFINITIONS: Final[Mapping[str, Schema]] = {
         "description": "ISO 8601, a whole number of one unit, an hour at least: PT1H, P1D, P1W, P3M, P1Y.",
         "type": "string",
         "pattern": r"^P(?=T?[0-9]*[1-9])([0-9]{1,6}[DWMY]|T[0-9]{1,6}H)$",
+    },
+    "span": {
+        "description": "ISO 8601, a whole number of one unit of fixed length: PT30S, PT10M, PT1H, P1D, P1W.",
+        "type": "string",
+        "pattern": r"^P([0-9]{1,6}[DW]|T[0-9]{1,6}[HMS])$",
     },
     "amount": {
         "description": "A decimal below 10^15 with at most 9 decimals, as a string or as a number; 0 or more.",
@@ -69,12 +74,14 @@ DEFINITIONS: Final[Mapping[str, Schema]] = {
 
 def variants(read: Callable[[Fields], object], tag: str, values: Sequence[str]) -> list[Schema]:
     """What the reader asks for, for each value of a field that decides what the others are."""
-    found = []
-    for value in values:
-        fields = Asked({tag: value})
-        read(fields)
-        found.append(fields.schema())
-    return found
+    return [asked(read, {tag: value}) for value in values]
+
+
+def asked(read: Callable[[Fields], object], chosen: Mapping[str, str]) -> Schema:
+    """What the reader asks for where these fields have these values."""
+    fields = Asked(chosen)
+    read(fields)
+    return fields.schema()
 
 
 class Asked(Fields):
@@ -112,8 +119,8 @@ class Asked(Fields):
             }
         )
 
-    def never(self, name: str, said: str) -> None:
-        self._properties[name] = _NULL
+    def never(self, name: str, said: str, *, but: object = None) -> None:
+        self._properties[name] = _NULL if but is None else {"enum": [but, None]}
 
     # --- and what it asks for -----------------------------------------------------------------------------------------
 
@@ -122,6 +129,9 @@ class Asked(Fields):
 
     def maybe_text(self, name: str, most: int = NAME_LENGTH) -> str | None:
         return self._may(name, _text(1, most), "x")
+
+    def url(self, name: str, most: int) -> str:
+        return self._ask(name, _text(1, most) | {"format": "uri", "pattern": "^https?://"}, "https://")
 
     def label(self, name: str) -> str:
         return self._ask(name, _text(0, LABEL_LENGTH), "x")
@@ -158,6 +168,10 @@ class Asked(Fields):
     def maybe_amount(self, name: str, least: Amount | None = 0) -> Amount | None:
         return self._may(name, _amount(least, True), 1)
 
+    def amounts(self, name: str, most: int) -> list[Amount]:
+        items = {"type": "array", "items": _amount(0, True), "minItems": 1, "maxItems": most}
+        return self._ask(name, items, [1])
+
     def flag(self, name: str) -> bool | None:
         return self._may(name, {"type": "boolean"}, True)
 
@@ -176,6 +190,9 @@ class Asked(Fields):
 
     def maybe_every(self, name: str) -> Every | None:
         return self._may(name, _defined("duration"), Every(1, "month"))
+
+    def maybe_span(self, name: str, least: Span) -> Span | None:
+        return self._may(name, _defined("span"), least)
 
     def object(self, name: str) -> Fields | None:
         asked = self._objects[name] = Asked({}, f"{self.at(name)}.")

@@ -22,12 +22,15 @@ class Tick(msgspec.Struct, frozen=True):
 def read_control(value: bytes | None) -> Tick | Refusal:
     """What a message of `control` says, or why it says nothing."""
     try:
-        fields = Fields(parse(value or b""))
-        fields.choice("type", TYPES)
-        return Tick(fields.instant("time"))
+        return control(Fields(parse(value or b"")))
     except Unfit as unfit:
         message = f"{unfit.field or 'the message'} {unfit.said}"
         return Refusal(code=unfit.code, field=unfit.field, message=message, law="L17")
+
+
+def control(fields: Fields) -> Tick:
+    fields.choice("type", TYPES)
+    return Tick(fields.instant("time"))
 
 
 def tick(time: Instant) -> bytes:

@@ -4,9 +4,10 @@
 may say more, so a consumer passes over what it does not know.
 """
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from wire.outputs import ITEMS_MOST
+from wire.outputs import ITEMS_MOST, AlertState
+from wire.rules import LEFT, USED
 
 Schema = dict[str, Any]
 
@@ -162,6 +163,37 @@ HISTORY_SNAPSHOT: Final[Schema] = {
     ],
     "$defs": _DEFINITIONS,
 }
+
+THRESHOLD_ALERT: Final[Schema] = _object(
+    "One crossing of a line, or what became of it.",
+    {
+        "alert_id": {"description": "The same crossing has the same id, always.", "type": "string"},
+        "rule_id": _TEXT,
+        "name": {"description": "The rule's.", "type": "string"},
+        "state": {
+            "description": "`retracted`: a late fact took the crossing away; `archived`: the rule is no more.",
+            "enum": list(get_args(AlertState)),
+        },
+        "customer_id": _TEXT,
+        "metric": {"enum": [*LEFT, *USED]},
+        "level": _AMOUNT,
+        "value": {"description": "What was compared; null where nothing could be.", "type": ["string", "null"]},
+        "time": _INSTANT,
+        "cause": _ref("cause"),
+        "as_of": _ref("as_of"),
+    },
+    {
+        "late": {"description": "A late fact added the crossing.", "const": True},
+        "contract_id": _TEXT,
+        "subscription_id": _TEXT,
+        "feature_code": _TEXT,
+        "quantity": _COUNT,
+        "included": _COUNT,
+        "seat_id": _TEXT,
+        "seat_group_key": _TEXT,
+        "credit_type": _TEXT,
+    },
+) | {"$defs": {name: _DEFINITIONS[name] for name in ("instant", "amount", "cause", "as_of")}}
 
 DEAD_LETTER_HEADERS: Final[Schema] = _object(
     "Beside these, the headers of the original. The message itself is the original, key and value untouched.",

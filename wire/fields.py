@@ -81,9 +81,9 @@ class Fields:
         if self.has(where) and value in (None, self._held[where]) and not self.has(name):
             raise self.refuse("missing_field", name, f"is missing; {said}")
 
-    def never(self, name: str, said: str) -> None:
-        """Refuses a field that means something elsewhere and nothing here."""
-        if self.has(name):
+    def never(self, name: str, said: str, *, but: object = None) -> None:
+        """Refuses a field that means something elsewhere and nothing here, unless its value is `but`."""
+        if self.has(name) and self._held[name] != but:
             raise self.refuse("unknown_value", name, said)
 
     # --- texts -------------------------------------------------------------------------------------------------------
@@ -95,6 +95,14 @@ class Fields:
     def maybe_text(self, name: str, most: int = NAME_LENGTH) -> str | None:
         value = self._held.get(name)
         return None if value is None else _text(value, self.at(name), 1, most)
+
+    def url(self, name: str, most: int) -> str:
+        url = self.text(name, most)
+        if not url.startswith(("https://", "http://")):
+            raise self.refuse(
+                "unknown_value", name, "is no http address; give one that begins with https:// or http://"
+            )
+        return url
 
     def label(self, name: str) -> str:
         return _text(self._needed(name, "a text"), self.at(name), 0, LABEL_LENGTH)

@@ -160,15 +160,19 @@ def _rule(fields: Fields, rule_id: str) -> Rule:
         "contract_id": rule.scope == "customer",
         "seat_id": rule.scope != "seat",
         "seat_group_key": rule.scope != "seat",
-        "include_seats": rule.include_seats and rule.scope not in ("contract", "customer"),
+        "include_seats": rule.scope not in ("contract", "customer"),
         "kind": used,
         "credit_type": used,
         "window": metric != "time_to_empty",
     }
     for name, is_so in meaningless.items():
-        if is_so and fields.has(name):
-            raise fields.refuse("unknown_value", name, f"means nothing to {metric} of a {rule.scope}; leave it out")
+        if is_so:
+            fields.never(name, f"means nothing to {metric} of a {rule.scope}; leave it out", but=_USUAL.get(name))
     return rule
+
+
+#: What may be said all the same, since it changes nothing.
+_USUAL: Final = {"include_seats": False}
 
 
 def _scope(fields: Fields, metric: Metric) -> RuleScope:
@@ -202,10 +206,7 @@ def _webhook(fields: Fields) -> Webhook | None:
     held = fields.object("webhook")
     if held is None:
         return None
-    url = held.text("url", URL_LENGTH)
-    if not url.startswith(("https://", "http://")):
-        raise held.refuse("unknown_value", "url", "is no http address; give one that begins with https:// or http://")
-    return Webhook(url=url, secret_id=held.text("secret_id"))
+    return Webhook(url=held.url("url", URL_LENGTH), secret_id=held.text("secret_id"))
 
 
 def _key(key: bytes | None) -> str | None:

@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from wire.asked import DEFINITIONS, Schema, variants
+from wire.asked import DEFINITIONS, Schema, asked, variants
 from wire.burns import TYPES, credit_burn
 from wire.cloudevents import SPECVERSION
 from wire.contracts import TYPES as CONTRACT_TYPES
 from wire.contracts import contract_change
-from wire.events import DEAD_LETTER_HEADERS, HISTORY_SNAPSHOT
-from wire.fields import ID_LENGTH, NAME_LENGTH, common
+from wire.control import control
+from wire.events import DEAD_LETTER_HEADERS, HISTORY_SNAPSHOT, THRESHOLD_ALERT
+from wire.fields import ID_LENGTH, NAME_LENGTH, Fields, common
+from wire.rules import CREDIT_SCOPES, LEFT, SEAT_SCOPES, USED
+from wire.rules import _rule as rule_of
 from wire.seats import OPERATIONS, seat_change
 
 PLACE: Final = Path("docs/events")
@@ -26,7 +29,7 @@ DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 #: What fields mean whose name does not say it.
 MEANINGS: Final[Mapping[str, str]] = {
     "id": "Names the fact within its customer and topic: what comes twice counts once.",
-    "customer_id": "Whose it is; also the key of the message.",
+    "customer_id": "Whose it is.",
     "time": "When it was submitted, and what instants default to; for a burn, a reset and an adjustment, when it happened.",
     "on_unknown": "What happens where it names something not known yet: `wait` unless said.",
     "starting_at": "The fact's `time` unless said; for what a contract brings along, the contract's start.",
@@ -62,6 +65,16 @@ MEANINGS: Final[Mapping[str, str]] = {
     "expected_version": "A stale edit is refused: the version of the subscription, or of each by its name.",
     "carry_balance": "Whether the seat's credit moves along: false unless said.",
     "seat_ids": "Each an id, or an object that names who sits there.",
+    "name": "For people; no rule looks at it.",
+    "levels": "Each is a line of its own, in the metric's unit.",
+    "margin": "How far beyond a level the value has to go before it may be crossed again: 0 unless said.",
+    "include_seats": "Whether a contract's or a customer's balance counts seat-scoped credit: false unless said.",
+    "window": "Whose burn rate `time_to_empty` goes by: P1D unless said.",
+    "evaluate_on_create": "Whether what is beyond a level already is said at once: true unless said.",
+    "notify_resolved": "Whether it is said that a value came back: true unless said.",
+    "min_interval": "After it only the net change is said: none unless said.",
+    "webhook": "Where alerts are delivered too; the file of SEATSTREAM_WEBHOOKS has the secrets.",
+    "archived": "The rule is no more.",
     "properties": "Whatever the producer likes; no rule looks at it.",
     "burn_id": "The id of the burn that is taken back.",
 }
@@ -98,7 +111,7 @@ def _there(name: str) -> Schema:
 def fact_schema(topic: str, facts: list[Schema]) -> Schema:
     """Of a topic that carries facts: flat, or as the data of a CloudEvent."""
     types = [_type(fact) for fact in facts]
-    schema: Schema = _explained(
+    return _explained(
         {
             "$schema": DRAFT,
             "title": f"A fact of {topic}",
@@ -114,7 +127,6 @@ def fact_schema(topic: str, facts: list[Schema]) -> Schema:
             },
         }
     )
-    return schema
 
 
 #: What an event says itself, its data need not say again.
@@ -192,16 +204,67 @@ _ENCODED: Final[Schema] = {
 }
 
 
+# --- rules and ticks -------------------------------------------------------------------------------------------------
+
+
+def rule_schema() -> Schema:
+    """A rule, or the end of one. What only some metrics and scopes know is said for each of them."""
+    rules = [
+        asked(_rule, {"metric": metric, "scope": scope})
+        for metrics, scopes in ((LEFT, CREDIT_SCOPES), (USED, SEAT_SCOPES))
+        for metric in metrics
+        for scope in scopes
+    ]
+    archived = {"required": ["archived"], "properties": {"archived": {"const": True}}}
+    return _explained(
+        {
+            "$schema": DRAFT,
+            "title": "A rule of alert-rule",
+            "type": "object",
+            "properties": {"rule_id": rules[0]["properties"]["rule_id"], "archived": {"type": ["boolean", "null"]}},
+            "required": ["rule_id"],
+            "if": archived,
+            "else": _factored(rules),
+            "$defs": {name: DEFINITIONS[name] for name in ("amount", "span")},
+        }
+    )
+
+
+def _rule(fields: Fields) -> None:
+    rule_of(fields, fields.text("rule_id"))
+
+
+def _factored(schemas: list[Schema]) -> Schema:
+    """What all have in common once, and then what is different."""
+    held = [schema["properties"] for schema in schemas]
+    same = {name for name in held[0] if all(name in one and one[name] == held[0][name] for one in held)}
+    different: list[Schema] = []
+    for schema in schemas:
+        rest = {name: one for name, one in schema["properties"].items() if name not in same}
+        alike = next((one for one in different if one | {"metric": None} == rest | {"metric": None}), None)
+        if alike is None:
+            different.append(rest | {"metric": {"enum": [rest["metric"]["const"]]}})
+        else:
+            alike["metric"]["enum"].append(rest["metric"]["const"])
+    return _only(schemas[0], [name for name in held[0] if name in same]) | {
+        "type": "object",
+        "required": schemas[0]["required"],
+        "oneOf": [{"type": "object", "properties": one} for one in different],
+    }
+
+
+def control_schema() -> Schema:
+    """Beside ticks, `control` carries copies of rules, which are our own affair."""
+    held = {"title": "A tick of control", **asked(control, {"type": "tick"})}
+    return {"$schema": DRAFT, **held, "$defs": {"instant": DEFINITIONS["instant"]}}
+
+
 # --- what the files say ----------------------------------------------------------------------------------------------
 
 
-def _explained(schema: Any) -> Any:
+def _explained(schema: Schema) -> Schema:
     """With the meaning of each field that has one."""
-    if isinstance(schema, list):
-        return [_explained(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    explained: Schema = {key: _explained(held) for key, held in schema.items()}
+    explained = {key: _each(held) for key, held in schema.items()}
     if schema.get("type") == "object" and "properties" in schema:
         explained["properties"] = {
             name: {"description": MEANINGS[name], **held} if name in MEANINGS else held
@@ -210,12 +273,21 @@ def _explained(schema: Any) -> Any:
     return explained
 
 
+def _each(held: Any) -> Any:
+    if isinstance(held, list):
+        return [_each(one) for one in held]
+    return _explained(held) if isinstance(held, dict) else held
+
+
 def documents() -> dict[str, Schema]:
     """Each file by its name."""
     schemas = {
         "contract-change": fact_schema("contract-change", contract_changes()),
         "seat-change": fact_schema("seat-change", seat_changes()),
         "credit-burn": fact_schema("credit-burn", credit_burns()),
+        "alert-rule": rule_schema(),
+        "control": control_schema(),
+        "threshold-alert": {"$schema": DRAFT, "title": "A message of threshold-alert", **THRESHOLD_ALERT},
         "history-snapshot": {"$schema": DRAFT, "title": "A message of history-snapshot", **HISTORY_SNAPSHOT},
         "dead-letter.headers": {"$schema": DRAFT, "title": "The headers of a dead letter", **DEAD_LETTER_HEADERS},
     }
@@ -248,6 +320,9 @@ _CHANNELS: Final = {
     "contract-change": ("receive", "Contracts, subscriptions, recurring credits, grants, voids, adjustments, resets."),
     "seat-change": ("receive", "Atomic edits of seats and quantities."),
     "credit-burn": ("receive", "Usage that burns credits, and burns taken back."),
+    "alert-rule": ("receive", "Lines that are drawn, for one customer or for all; compacted."),
+    "control": ("receive", "What moves time, in each partition by its number."),
+    "threshold-alert": ("send", "The news that a line was crossed, and what became of it."),
     "history-snapshot": ("send", "Seat counts, charges, balances, and corrections where the past became another."),
     "dead-letter": ("send", "What could not be read or was refused, whole, with the reason in its headers."),
 }
@@ -266,6 +341,10 @@ def _message(name: str) -> Schema:
     if name == "dead-letter":
         # Its value is whatever was sent.
         return {"headers": _file("dead-letter.headers")} | _keyed("The key of the original.")
+    if name == "control":
+        return {"payload": _file(name)}
+    if name == "alert-rule":
+        return {"payload": _file(name)} | _keyed("The rule_id in UTF-8; a null value archives the rule.")
     return {"payload": _file(name)} | _keyed("The customer_id in UTF-8; it decides the partition.")
 
 

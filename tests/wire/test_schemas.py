@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import msgspec
@@ -11,10 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ledger import amounts
 from ledger.facts import AnyFact, Topic, topic
 from tests.wire import drawn
-from tests.wire.exact import Exact, loads
+from tests.wire.exact import Exact, closed, loads
+from tests.wire.test_rules import rules
 from wire.codec import Unreadable, read, write
+from wire.control import tick
+from wire.outputs import Alert, AlertState, threshold_alert
+from wire.rules import LEFT, USED, read_rule, write_rule
 from wire.schemas import MEANINGS, PLACE, documents, texts
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +28,29 @@ ID = {"id": "x", "customer_id": "acme", "time": "2026-03-16T00:00:00Z"}
 
 
 FACTS = {of: Exact(documents()[f"{of}.schema.json"]) for of in TOPICS}
+
+
+RULE = Exact(documents()["alert-rule.schema.json"])
+TICK = Exact(documents()["control.schema.json"])
+ALERT = Exact(closed(documents()["threshold-alert.schema.json"]))
+
+_maybe = st.none() | st.text(min_size=1)
+alerts = st.builds(
+    Alert,
+    state=st.sampled_from(get_args(AlertState)),
+    metric=st.sampled_from([*LEFT, *USED]),
+    level=drawn.amounts,
+    value=st.none() | drawn.amounts.map(amounts.text),
+    time=drawn.instants,
+    quantity=st.none() | drawn.quantities,
+    included=st.none() | drawn.quantities,
+    **dict.fromkeys(("contract_id", "subscription_id", "feature_code", "seat_id", "credit_type"), _maybe),
+)
+EVERYTHING = Alert(
+    alert_id="a", rule_id="r", name="n", state="resolved", late=True, customer_id="acme", contract_id="c",
+    subscription_id="s", feature_code="f", quantity=1, included=1, seat_id="ana", seat_group_key="user", metric="balance",
+    level=0, value="0", credit_type="credits", time=0, cause_type="credit-burn", cause_id="b",
+)  # fmt: skip
 
 
 def valid(of: Topic, value: bytes) -> bool:
@@ -42,7 +70,7 @@ def test_each_is_a_schema_of_the_draft_that_it_names(name: str) -> None:
 
 
 def test_no_field_is_explained_that_does_not_exist() -> None:
-    said = json.dumps([documents()[f"{of}.schema.json"] for of in TOPICS])
+    said = json.dumps([documents()[f"{of}.schema.json"] for of in (*TOPICS, "alert-rule")])
 
     assert [name for name in MEANINGS if f'"{name}": {{"description"' not in said] == []
 
@@ -120,6 +148,49 @@ def test_what_the_reader_refuses_no_schema_takes(of: Topic, held: dict[str, Any]
 
     assert isinstance(read(of, None, value), Unreadable)
     assert not valid(of, value)
+
+
+@st.composite
+def spoilt_rules(draw: st.DrawFn) -> bytes:
+    held = msgspec.json.decode(write_rule(draw(rules())))
+    return msgspec.json.encode(draw(drawn.spoilt(st.just(held))) if draw(st.integers(0, 3)) else held)
+
+
+#: Whether a level comes twice, is more than 100 %, and how long a window is.
+BEYOND_RULES = BEYOND | {"unknown_value": ("levels", "window"), "too_large": ()}
+
+
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@given(spoilt_rules())
+def test_a_rule_is_valid_where_it_can_be_read_and_nowhere_else(value: bytes) -> None:
+    if b'"specversion"' in value:
+        return
+    found, is_valid = read_rule(None, value), RULE.is_valid(loads(value))
+    if not isinstance(found, Unreadable):
+        assert is_valid
+    elif is_valid:
+        code, field = found.refusal.code, (found.refusal.field or "").partition("[")[0]
+        assert field in BEYOND_RULES.get(code, ()) or (code.startswith("amount") and field in ("levels", "margin"))
+
+
+def test_a_tick_is_valid_as_it_is_sent() -> None:
+    assert TICK.is_valid(loads(tick(0)))
+    assert not TICK.is_valid({"type": "tick"})
+    assert not TICK.is_valid({"type": "tock", "time": "2026-03-16T00:00:00Z"})
+
+
+@settings(deadline=None)
+@given(alerts)
+def test_an_alert_is_valid_and_says_nothing_that_is_not_declared(alert: Alert) -> None:
+    said = threshold_alert(alert, {"event_time": "2026-03-17T00:00:00Z", "offsets": {"credit-burn-3": 120}})
+
+    ALERT.validate(loads(said.value or b""))
+
+
+def test_an_alert_may_say_all_that_is_declared() -> None:
+    said = threshold_alert(EVERYTHING, {"event_time": "2026-03-17T00:00:00Z", "offsets": {}})
+
+    assert loads(said.value or b"").keys() == documents()["threshold-alert.schema.json"]["properties"].keys()
 
 
 EVENT = {
