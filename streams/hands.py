@@ -7,7 +7,7 @@ are older than the changelog, never newer, and the next owner reads the rest.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from tables import store
 from tables.overlay import Changes, Overlay, Table
 from tables.restoring import restore
 from tables.shard import Shard, Shards
-from tables.store import CURSOR
+from tables.store import CURSOR, StoreTorn
 from wire.topics import INPUTS, Topics
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 SETTLE_S = 30.0
 #: How long a lost partition waits for a rebalance to come by itself before it asks for one.
 REJOIN_S = 2.0
+#: How often a disk that takes nothing is asked again.
+ROOM_S = 2.0
 
 Cursor = Mapping[str, int]
 
@@ -103,7 +105,7 @@ class Hands:
         # First the writers, then the look at the changelogs: between the two nobody else can write any more.
         await asyncio.gather(*(writer.start() for writer in self._writers.values()))
         changelogs: Mapping[Table, str] = {table: self._topics.name(kind) for table, kind in CHANGELOGS.items()}
-        rows = await restore(shards, changelogs, self._kafka)
+        rows = await self._restore(shards, changelogs)
         kept = {shard.partition: _cursor(shard) for shard in shards}
         unfinished = {shard.partition for shard in shards if shard.get("state", store.UNFINISHED) is not None}
         cursors = await self.consumer().start_at(kept, unfinished)
@@ -113,6 +115,13 @@ class Hands:
         for partition in partitions:
             self._drop(partition)
         log.info("folding partitions %s: %d rows restored, %.1f s", sorted(partitions), rows, time.monotonic() - begun)
+
+    async def _restore(self, shards: Sequence[Shard], changelogs: Mapping[Table, str]) -> int:
+        while True:
+            try:
+                return await restore(shards, changelogs, self._kafka)
+            except StoreTorn as torn:
+                torn.store.set_aside(torn)
 
     async def settle(self) -> None:
         """Ends all folding: what is begun is committed, and nothing more is written by this worker."""
@@ -161,33 +170,40 @@ class Hands:
             changes = rows.rows()
             positions = await hand.writer.commit(chunk.cuts, changes, outputs)
         except Lost as lost:
-            self._lose(hand, chunk.partition, lost)
+            self._lose(hand, chunk.partition, f"{lost}; nothing was written, its next owner reads what is true")
+        except StoreTorn as torn:
+            # What Kafka has is whole.
+            torn.store.set_aside(torn)
+            self._lose(hand, chunk.partition, f"partition {chunk.partition} is taken over anew")
         except Exception as error:
             # Folding these records again would end here again, and skipping them would make every later balance wrong.
             self._stop(hand, chunk, error)
         else:
-            self._keep(hand, chunk, changes, positions, cursor, unfinished)
+            await self._keep(hand, chunk, changes, positions)
+            hand.cursor = cursor
+            for tell in self.on_committed:
+                tell(chunk.partition, cursor)
+            self._intake.free(chunk, unfinished)
 
-    def _keep(
-        self,
-        hand: Hand,
-        chunk: Chunk,
-        changes: Changes,
-        positions: Mapping[Table, int],
-        cursor: dict[str, int],
-        unfinished: bool,
-    ) -> None:
-        """Writes down what Kafka has committed, and takes the next."""
-        try:
-            hand.shard.commit(changes, positions, int(time.time() * 1000))
-        except Exception as error:
-            # A full disk, say. Nothing is lost: the changelog has it, and whoever takes the partition next reads it.
-            self._stop(hand, chunk, error)
-            return
-        hand.cursor = cursor
-        for tell in self.on_committed:
-            tell(chunk.partition, cursor)
-        self._intake.free(chunk, unfinished)
+    async def _keep(self, hand: Hand, chunk: Chunk, changes: Changes, positions: Mapping[Table, int]) -> None:
+        """Writes down what Kafka has committed; where the disk takes nothing, as soon as it does."""
+        while True:
+            try:
+                hand.shard.commit(changes, positions, int(time.time() * 1000))
+                break
+            except Exception as error:
+                if hand.stopped is None:
+                    hand.stopped = f"{type(error).__name__}: {error}"
+                    log.error(
+                        "partition %d stands still until %s can be written to again; Kafka has all of it: %s",
+                        chunk.partition, hand.shard.state.path.parent, error,
+                    )  # fmt: skip
+            await asyncio.sleep(ROOM_S)
+            with suppress(Exception):
+                hand.shard.reopen()
+        if hand.stopped is not None:
+            hand.stopped = None
+            log.warning("partition %d goes on", chunk.partition)
 
     # --- what goes wrong ----------------------------------------------------------------------------------------------
 
@@ -204,11 +220,11 @@ class Hands:
             chunk.partition, hand.stopped, where, exc_info=error,
         )  # fmt: skip
 
-    def _lose(self, hand: Hand, partition: int, lost: Lost) -> None:
-        hand.stopped = str(lost)
+    def _lose(self, hand: Hand, partition: int, why: str) -> None:
+        hand.stopped = why
         self._intake.drop(partition)
         self._drop(partition)
-        log.warning("%s; nothing was written, its next owner reads what is true", lost)
+        log.warning("%s", why)
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._ask_again(self._intake.epoch))
 

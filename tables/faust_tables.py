@@ -18,6 +18,7 @@ from mode import Service
 
 from tables.overlay import Table
 from tables.shard import Shards
+from tables.store import StoreRefused
 
 #: Takes over these partition numbers; False where a newer assignment came in between.
 Adopt = Callable[[set[int]], Awaitable[bool]]
@@ -89,7 +90,11 @@ class RowRecovery(Recovery):
                 continue
             except ServiceStopped:
                 return
-            except KafkaError as error:
+            except StoreRefused as refused:
+                self.log.error("%s", refused)
+                await self.crash(refused)
+                return
+            except (KafkaError, OSError) as error:
                 self.log.warning("taking partitions over failed, trying again: %r", error)
                 await self.sleep(1)
                 self.signal_recovery_start.set()

@@ -35,6 +35,11 @@ class Shard:
         for table, position in positions.items():
             self.table(table).write(rows.get(table, {}), Position(position, now_ms))
 
+    def reopen(self) -> None:
+        """After a write that failed."""
+        for table in TABLES:
+            self.table(table).reopen()
+
     def close(self) -> None:
         self.state.close()
         self.trail.close()

@@ -2,17 +2,23 @@
 
 The rows and the changelog position move in one atomic write, so the store is never apart from its own position: a
 process may die at any point and the store still says the truth about itself.
+
+The changelog is what counts. So a directory that is torn, older or not ours is set aside, with a word, and the store begins
+anew; only one that a newer SeatStream wrote is refused.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from rocksdict import (
     AccessType,
     BlockBasedOptions,
     Cache,
+    DbClosedError,
     DBCompressionType,
     Options,
     Rdict,
@@ -23,9 +29,15 @@ from rocksdict import (
 
 from tables.overlay import DROP
 
+log = logging.getLogger(__name__)
+
 #: Keys that begin with this byte belong to the engine; no fold may write them into a table.
 ENGINE = b"\x00"
 POSITION = ENGINE + b"changelog"
+#: What a store says of itself: its version, and whose rows these are.
+FORMAT = ENGINE + b"format"
+#: Rises when rows are kept in another way; an older store is rebuilt.
+VERSION = 1
 #: The offsets of the inputs up to which the rows of the state table are folded; it travels through the changelog.
 CURSOR = ENGINE + b"cursor"
 #: There while the fold has work left that needs no record.
@@ -67,8 +79,16 @@ class Position(NamedTuple):
     seen_ms: int
 
 
-class StoreInUse(Exception):
-    """Another process holds this store's directory."""
+class StoreRefused(Exception):
+    """A store cannot be used, and must not be touched; the message says what to do."""
+
+
+class StoreTorn(Exception):
+    """What is on this disk is not what was written; the store can be set aside, and its changelog read anew."""
+
+    def __init__(self, store: "Store", error: Exception) -> None:
+        super().__init__(f"{store.path} is torn: {error}")
+        self.store = store
 
 
 class Store:
@@ -80,7 +100,10 @@ class Store:
         self._db = self._open()
 
     def get(self, key: bytes) -> bytes | None:
-        value: bytes | None = self._db.get(key)
+        try:
+            value: bytes | None = self._db.get(key)
+        except Exception as error:
+            raise self._told(error) from error
         return value
 
     def scan(self, start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
@@ -89,15 +112,23 @@ class Store:
             return
         bounds = ReadOptions()
         bounds.set_iterate_upper_bound(end)
-        if not reverse:
-            yield from cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=start, read_opt=bounds))
-            return
-        # A lower bound on the iterator is not heeded backwards.
-        backwards = self._db.items(backwards=True, from_key=end, read_opt=bounds)
-        for row in cast("Iterator[tuple[bytes, bytes]]", backwards):
-            if row[0] < start:
-                return
-            yield row
+        rows = self._db.iter(bounds)
+        if reverse:
+            rows.seek_for_prev(end)
+        else:
+            rows.seek(start)
+        step = rows.prev if reverse else rows.next
+        while rows.valid():
+            key: bytes = rows.key()
+            if reverse and key < start:
+                return  # a lower bound on the iterator is not heeded backwards
+            yield key, rows.value()
+            step()
+        try:
+            # What cannot be read looks like the end.
+            rows.status()
+        except Exception as error:
+            raise self._told(error) from error
 
     def write(self, rows: Mapping[bytes, bytes | None], position: Position) -> None:
         """Rows and position, in one atomic write."""
@@ -128,17 +159,89 @@ class Store:
         rmtree(self.path)
         self._db = self._open()
 
+    def set_aside(self, why: object) -> None:
+        """Begins anew; what was here is kept beside until the next time."""
+        self.close()
+        self._move_aside(why)
+        self._db = self._open()
+
+    def reopen(self) -> None:
+        """After a write that failed: RocksDB takes none until it was opened anew. Raises what opening does."""
+        self.close()
+        self._db = self._open()
+
     def close(self) -> None:
-        self._db.close()
+        with suppress(DbClosedError):
+            self._db.close()
+
+    # --- opening ---
 
     def _open(self) -> Rdict:
+        """Raises `StoreRefused`, and `OSError` where the disk has no room or no rights."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        db = self._try_to_open()
+        doubt = None if db is None else self._doubt(db)
+        if db is None or doubt is not None:
+            if db is not None:
+                db.close()
+                self._move_aside(doubt)
+            db = self._connect()
+            self._sign(db)
+        return db
+
+    def _try_to_open(self) -> Rdict | None:
+        """None where what is on the disk is no store, and was set aside."""
         try:
-            return Rdict(str(self.path), options=self._memory.options(), access_type=AccessType.read_write())
+            return self._connect()
         except Exception as error:
-            if "lock" in str(error).lower():
-                raise StoreInUse(
+            said = str(error).lower()
+            if "lock" in said:
+                raise StoreRefused(
                     f"{self.path} is held by another process. Each worker needs a data directory of its own:"
                     " set SEATSTREAM_DATA."
                 ) from error
-            raise
+            if any(words in said for words in _DISK):
+                raise OSError(f"{self.path} cannot be opened: {error}") from error
+            self._move_aside(error)
+            return None
+
+    def _connect(self) -> Rdict:
+        return Rdict(str(self.path), options=self._memory.options(), access_type=AccessType.read_write())
+
+    def _doubt(self, db: Rdict) -> str | None:
+        """Why the rows on the disk are not those of this store; None where they are, or where there are none."""
+        said = db.get(FORMAT)
+        if said is None:
+            if next(iter(db.items()), None) is not None:
+                return "it is not one of ours"
+            self._sign(db)
+            return None
+        version, _, name = said.decode(errors="replace").partition(" ")
+        if version.isdecimal() and int(version) > VERSION:
+            db.close()
+            raise StoreRefused(
+                f"{self.path} was written by a newer SeatStream (version {version} of its rows, this one knows {VERSION})."
+                " Start the newer one again, or move the directory away to have it rebuilt from the changelog."
+            )
+        if version != str(VERSION):
+            return f"it is of version {version}, this is {VERSION}"
+        return None if name == self.path.name else f"it holds {name}"
+
+    def _sign(self, db: Rdict) -> None:
+        db.put(FORMAT, f"{VERSION} {self.path.name}".encode())
+
+    def _move_aside(self, why: object) -> None:
+        aside = self.path.with_name(f"{self.path.name}.aside")
+        if aside.exists():
+            rmtree(aside)
+        self.path.rename(aside)
+        log.warning("%s is set aside as %s and rebuilt from its changelog: %s", self.path, aside.name, why)
+
+    def _told(self, error: Exception) -> Exception:
+        said = str(error).lower()
+        return StoreTorn(self, error) if any(words in said for words in _TORN) else error
+
+
+#: How RocksDB says that a disk has no room or no rights, and that what it reads is not what it wrote.
+_DISK = ("no space left", "permission denied", "read-only file system", "too many open files")
+_TORN = ("corruption", "checksum", "no such file")

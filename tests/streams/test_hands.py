@@ -10,13 +10,14 @@ import orjson
 import pytest
 
 from ledger.rows import Breathe
-from streams.fold import Output, Record
+from streams.fold import UNFINISHED, Output, Record, Unfinished
 from streams.hands import Hand, Hands
 from streams.intake import Chunk, Cut, Intake
 from streams.transactions import Lost
+from tables import store
 from tables.overlay import Changes, Overlay, Table
 from tables.shard import Shard, Shards
-from tables.store import CURSOR, Memory
+from tables.store import CURSOR, Memory, StoreTorn
 from wire.topics import INPUTS, Topics
 
 
@@ -152,18 +153,79 @@ async def test_settling_waits_for_what_is_in_hand(scene: Scene) -> None:
     assert scene.hands.cursors() == {}
 
 
-async def test_a_disk_that_takes_no_more_stops_the_partition_loudly(
+async def test_a_disk_that_takes_no_more_stops_the_partition_until_there_is_room(
     scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> None:
-        raise OSError("No space left on device")
+    asked, room = asyncio.Event(), asyncio.Event()
+    commit = Shard.commit
+
+    def full(*arguments: Any) -> None:
+        asked.set()
+        if not room.is_set():
+            raise OSError("No space left on device")
+        commit(*arguments)
 
     monkeypatch.setattr(Shard, "commit", full)
-    with caplog.at_level(logging.ERROR):
-        await scene.take(b"a", start=0)
-
+    monkeypatch.setattr("streams.hands.ROOM_S", 0.01)
+    folding = asyncio.ensure_future(scene.take(b"a", start=0))
+    await asyncio.wait_for(asked.wait(), 5)
     # Kafka has it, and whoever opens the partition next reads it there.
     assert len(scene.writer.sent) == 1
     assert scene.hands.stopped() == {0: "OSError: No space left on device"}
-    assert "partition 0 stands still" in caplog.text
-    assert scene.intake.sources() == set()
+    assert "partition 0 stands still until" in caplog.text
+    assert scene.shard.get("state", b"k0") is None
+
+    room.set()
+    await folding
+
+    assert scene.hands.stopped() == {}
+    assert scene.shard.get("state", b"k0") == b"a"
+    assert "partition 0 goes on" in caplog.text
+    await scene.take(b"b", start=1)
+    assert scene.shard.get("state", b"k1") == b"b"
+
+
+async def test_a_fold_that_is_unfinished_goes_on_without_a_record_after_a_restart_too(scene: Scene) -> None:
+    calls: list[int] = []
+
+    def twice(
+        partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe
+    ) -> Iterator[Output | Unfinished]:
+        calls.append(len(records))
+        rows.put("state", b"call", b"%d" % len(calls))
+        if len(calls) < 2:
+            yield UNFINISHED
+
+    scene.hands._fold = twice
+    await scene.take(b"a", start=0)
+    assert scene.shard.get("state", store.UNFINISHED) == b""
+
+    (chunk,) = await scene.intake.chunks(1)
+    assert (chunk.records, chunk.cuts) == ([], {})
+    scene.hands.take(chunk, scene._done)
+    task = scene.hands._hands[0].task
+    assert task is not None
+    await task
+
+    assert calls == [1, 0]
+    assert scene.shard.get("state", store.UNFINISHED) is None
+    assert await scene.intake.chunks(0.05) == []
+    # Whoever opens it now is told by the rows whether there is work left.
+    scene.intake.open({0: dict.fromkeys(INPUTS, 1)}, unfinished=[0])
+    assert [chunk.records for chunk in await scene.intake.chunks(1)] == [[]]
+
+
+async def test_rows_that_are_torn_are_set_aside_and_the_partition_is_taken_over_anew(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    def torn(partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe) -> Iterator[Output]:
+        raise StoreTorn(scene.shard.state, Exception("Corruption: block checksum mismatch"))
+
+    await scene.take(b"a", start=0)
+    scene.hands._fold = torn
+    await scene.take(b"b", start=1)
+
+    assert scene.hands.stopped() == {0: "partition 0 is taken over anew"}
+    assert scene.shard.state.position() is None
+    assert "Corruption: block checksum mismatch" in caplog.text
+    assert len(scene.writer.sent) == 1

@@ -1,11 +1,15 @@
 """What a partition's rows are on disk, and what they say about themselves."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
+from rocksdict import Rdict
 
 from tables.shard import Shard, Shards
-from tables.store import Memory, Position, Store, StoreInUse
+from tables.store import FORMAT, Memory, Position, Store, StoreRefused, StoreTorn
 
 
 def test_rows_and_their_changelog_position_are_there_after_a_restart(tmp_path: Path) -> None:
@@ -42,7 +46,7 @@ def test_a_store_that_is_cleared_knows_nothing(tmp_path: Path) -> None:
 def test_a_second_worker_on_the_same_disk_is_told_what_to_do(tmp_path: Path) -> None:
     store = Store(tmp_path / "s", Memory())
 
-    with pytest.raises(StoreInUse, match="SEATSTREAM_DATA"):
+    with pytest.raises(StoreRefused, match="SEATSTREAM_DATA"):
         Store(tmp_path / "s", Memory())
     store.close()
 
@@ -55,3 +59,122 @@ def test_a_partition_that_is_not_kept_is_closed_for_others_to_open(tmp_path: Pat
     assert [shard.partition for shard in theirs.keep([0])] == [0]
     ours.close()
     theirs.close()
+
+
+# --- what a disk may have become -------------------------------------------------------------------------------------
+
+
+def written(path: Path) -> Path:
+    """A store with rows in a file of their own."""
+    store = Store(path, Memory())
+    store.write({b"k%05d" % n: os.urandom(200) for n in range(5_000)}, Position(7, 0))
+    store._db.flush()
+    store.close()
+    return path
+
+
+def rows_file(path: Path) -> Path:
+    return sorted(path.glob("*.sst"))[0]
+
+
+def cut_rows(path: Path) -> None:
+    os.truncate(rows_file(path), rows_file(path).stat().st_size // 2)
+
+
+def lose_rows(path: Path) -> None:
+    rows_file(path).unlink()
+
+
+def lose_manifest(path: Path) -> None:
+    next(path.glob("MANIFEST*")).unlink()
+
+
+def lose_current(path: Path) -> None:
+    (path / "CURRENT").unlink()
+
+
+def be_a_file(path: Path) -> None:
+    rmtree(path)
+    path.write_bytes(b"not a directory")
+
+
+def be_somebody_elses(path: Path) -> None:
+    rmtree(path)
+    Rdict(str(path)).close()
+    db = Rdict(str(path))
+    db["theirs"] = 1
+    db.close()
+
+
+def be_another_partition(path: Path) -> None:
+    rmtree(path)
+    written(path.with_name("state-4")).rename(path)
+
+
+def be_older(path: Path) -> None:
+    _sign(path, b"0 state-3")
+
+
+def _sign(path: Path, said: bytes) -> None:
+    db = Rdict(str(path), options=Memory().options())
+    db.put(FORMAT, said)
+    db.close()
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [cut_rows, lose_rows, lose_manifest, lose_current, be_a_file, be_somebody_elses, be_another_partition, be_older],
+)
+def test_a_directory_that_is_torn_or_not_ours_is_set_aside_with_a_word(
+    tmp_path: Path, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(tmp_path / "state-3")
+    harm(path)
+
+    store = Store(path, Memory())
+
+    assert (store.position(), list(store.scan(b"k", b"l"))) == (None, [])
+    assert (tmp_path / "state-3.aside").exists()
+    assert "is set aside as state-3.aside and rebuilt from its changelog: " in caplog.text
+    store.write({b"k": b"1"}, Position(1, 0))
+    store.close()
+    assert Store(path, Memory()).get(b"k") == b"1"
+
+
+def test_only_the_last_directory_that_was_set_aside_is_kept(tmp_path: Path) -> None:
+    for _ in range(2):
+        cut_rows(written(tmp_path / "state-3"))
+        Store(tmp_path / "state-3", Memory()).close()
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state-3", "state-3.aside"]
+
+
+def test_a_newer_directory_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = written(tmp_path / "state-3")
+    _sign(path, b"2 state-3")
+
+    with pytest.raises(StoreRefused, match="written by a newer SeatStream"):
+        Store(path, Memory())
+    with pytest.raises(StoreRefused):
+        Store(path, Memory())
+    assert not (tmp_path / "state-3.aside").exists()
+
+
+def test_rows_that_cannot_be_read_are_never_rows_that_are_not_there(tmp_path: Path) -> None:
+    path = written(tmp_path / "state-3")
+    with rows_file(path).open("r+b") as file:
+        file.seek(rows_file(path).stat().st_size // 2)
+        file.write(b"\xff" * 64)
+    store = Store(path, Memory())
+
+    with pytest.raises(StoreTorn):
+        list(store.scan(b"k", b"l"))
+    with pytest.raises(StoreTorn):
+        list(store.scan(b"k", b"l", reverse=True))
+    with pytest.raises(StoreTorn) as torn:
+        for n in range(5_000):
+            assert store.get(b"k%05d" % n) is not None
+
+    torn.value.store.set_aside(torn.value)
+    assert store.get(b"k00000") is None
+    store.close()
