@@ -4,6 +4,7 @@ It carries and decides nothing: `wire.codec` reads, `ledger` folds, `streams.pub
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -18,17 +19,19 @@ from ledger.rows import Book, Breathe, Kind, instant_key, instant_of, nobody_wai
 from streams.balance_snapshots import Marks
 from streams.clock import Clock
 from streams.fold import UNFINISHED, Output, Record, Unfinished
+from streams.metrics import Tally
 from streams.moment import Moment
 from streams.notes import Notes
 from streams.publishing import Publisher, put_ahead
 from streams.said import AHEAD, ahead_key
 from streams.settings import Settings
+from streams.strangers import Seat, Strangers
 from streams.transactions import ROOM_BYTES
 from tables.overlay import Overlay
 from tables.store import CURSOR
 from wire.codec import Unreadable, read
 from wire.control import read_control
-from wire.outputs import Source, dead_letter
+from wire.outputs import Source, dead_letter, type_of
 from wire.topics import FORWARDED, OWN_MESSAGE_BYTES, Topics
 
 log = logging.getLogger(__name__)
@@ -62,23 +65,35 @@ class Bookkeeper:
         self._settings = settings
         self._marks: dict[int, Marks] = {}
         self._placed: dict[str, int] = {}
+        self._strangers = Strangers()
+        #: Of the last batch of each partition.
+        self._tallies: dict[int, Tally] = {}
 
     def __call__(
         self, partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe = nobody_waits
     ) -> Iterator[Output | Unfinished]:
         """Folds a batch. `LawBroken` goes through: it stops the partition."""
         marks = self._marks.setdefault(partition, Marks())
-        batch = _Batch(self._settings, self.topics, partition, rows, breathe, marks, self._belongs)
+        batch = _Batch(self._settings, self.topics, partition, rows, breathe, marks, self._belongs, self._strangers)
+        self._tallies[partition] = batch.tally
         for record in records:
             yield from batch.take(record)
             breathe()
         yield from batch.publish()
+        batch.tally.strangers = self._strangers.count(rows, batch.burned)
         if batch.unfinished:
             yield UNFINISHED
+
+    def committed(self, partition: int) -> None:
+        """The last batch of this partition counts."""
+        tally = self._tallies.pop(partition, None)
+        if tally is not None:
+            tally.count()
 
     def forget(self, partition: int) -> None:
         """The rows of this partition may be others than those that were seen last."""
         self._marks.pop(partition, None)
+        self._tallies.pop(partition, None)
 
     def _belongs(self, customer_id: str, partition: int) -> bool:
         placed = self._placed.get(customer_id)
@@ -101,6 +116,7 @@ class _Batch:
         breathe: Breathe,
         marks: Marks,
         belongs: Callable[[str, int], bool],
+        strangers: Strangers,
     ) -> None:
         self._settings = settings
         self._topics = topics
@@ -109,6 +125,9 @@ class _Batch:
         self._breathe = breathe
         self._marks = marks
         self._belongs = belongs
+        self._strangers = strangers
+        self.tally = Tally()
+        self.burned: Counter[Seat] = Counter()
         self._ledger = Ledger(
             rows,
             breathe,
@@ -172,9 +191,14 @@ class _Batch:
             case Refused(refusal=refusal) | Repeated(first=Refused(refusal=refusal)):
                 yield from self._refuse(record, refusal, fact.id)
             case Waiting():
+                self.tally.facts[record.kind, "waiting"] += 1
                 self._keep(record, fact)
                 self._wait_over_at = min(self._wait_over_at, self._clock.now + self._ledger.wait)
-            case Repeated(differs=True):
+            case Repeated(differs=False):
+                self.tally.facts[record.kind, "repeated"] += 1
+            case Repeated():
+                self.tally.facts[record.kind, "repeated"] += 1
+                self.tally.differing += 1
                 log.warning(
                     "%s of %s came again in %s with another body; the first one counts",
                     fact.id, fact.customer_id, record.kind,
@@ -193,6 +217,7 @@ class _Batch:
             lateness=self._settings.lateness_ms * 1000,
         )
         for message in publisher.messages():
+            self.tally.snapshots[type_of(message)] += 1
             yield Output("history-snapshot", message.key, message.value, message.headers)
         self._notes = Notes()
         self.unfinished = publisher.unfinished
@@ -201,7 +226,10 @@ class _Batch:
 
     def _note(self, fact: AnyFact, outcome: Folded) -> None:
         self._notes.note(fact, outcome)
+        self.tally.facts[topic(fact), "folded"] += 1
         if isinstance(fact, CreditBurn | BurnVoided):
+            if isinstance(fact, CreditBurn):
+                self._strangers.note(self.burned, fact)
             return
         row = self._book.load(AHEAD, ahead_key(fact.customer_id))
         if row is not None and row.next_at <= self._clock.now:
@@ -249,6 +277,8 @@ class _Batch:
             self._topics.name(record.kind), record.partition, record.offset, record.timestamp_ms, record.key, record.value,
             record.headers,
         )  # fmt: skip
+        self.tally.facts[record.kind, "refused"] += 1
+        self.tally.refusals[refusal.code] += 1
         for letter in dead_letter(source, refusal, fact_id, LETTER_BYTES):
             yield Output("dead-letter", letter.key, letter.value, letter.headers)
 
@@ -264,6 +294,7 @@ class _Batch:
                 record, Refusal(code="unknown_value", field="customer_id", message=message, law="L19"), fact.id
             )
             return
+        self.tally.facts[record.kind, "forwarded"] += 1
         headers = [*record.headers, (FORWARDED, b"%d" % self._partition)]
         yield Output(record.kind, fact.customer_id.encode(), record.value, headers, right)
 

@@ -14,7 +14,7 @@ class ClockRow(Row):
 
 
 CLOCK = Kind("state", b"P", ClockRow)
-_KEY = b"Pk"
+CLOCK_KEY = b"Pk"
 
 
 class Clock:
@@ -27,7 +27,7 @@ class Clock:
     def __init__(self, book: Book, source: Literal["system", "topic"]) -> None:
         self._book = book
         self._source = source
-        kept = book.load(CLOCK, _KEY)
+        kept = book.load(CLOCK, CLOCK_KEY)
         self.now = self._kept = ORIGIN if kept is None else kept.now
 
     def told(self, appended_at: Instant, said: Tick | Refusal | None) -> Instant:
@@ -42,5 +42,5 @@ class Clock:
 
     def save(self) -> None:
         if self.now != self._kept:
-            self._book.save(CLOCK, _KEY, ClockRow(self.now))
+            self._book.save(CLOCK, CLOCK_KEY, ClockRow(self.now))
             self._kept = self.now

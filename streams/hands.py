@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from streams import metrics
 from streams.breathing import in_breaths
 from streams.fold import UNFINISHED, Fold
 from streams.intake import Chunk, Intake
@@ -80,6 +81,8 @@ class Hands:
         #: its rows is void.
         self.on_committed: list[Callable[[int, Cursor], None]] = []
         self.on_dropped: list[Callable[[int], None]] = []
+        #: Rows that came from changelogs since partitions came last, and those that are still to come.
+        self.restored = 0, 0
 
     # --- coming and going ---------------------------------------------------------------------------------------------
 
@@ -118,10 +121,14 @@ class Hands:
 
     async def _restore(self, shards: Sequence[Shard], changelogs: Mapping[Table, str]) -> int:
         while True:
+            self.restored = 0, 0
             try:
-                return await restore(shards, changelogs, self._kafka)
+                return await restore(shards, changelogs, self._kafka, self._tell_restored)
             except StoreTorn as torn:
                 torn.store.set_aside(torn)
+
+    def _tell_restored(self, done: int, left: int) -> None:
+        self.restored = done, left
 
     async def settle(self) -> None:
         """Ends all folding: what is begun is committed, and nothing more is written by this worker."""
@@ -158,6 +165,7 @@ class Hands:
 
     async def _work(self, hand: Hand, chunk: Chunk) -> None:
         rows = Overlay(hand.shard)
+        begun = time.monotonic()
         try:
             _check_start(hand, chunk)
             said = await in_breaths(lambda breathe: list(self._fold(chunk.partition, chunk.records, rows, breathe)))
@@ -168,8 +176,10 @@ class Hands:
             if unfinished != (hand.shard.get("state", store.UNFINISHED) is not None):
                 _set(rows, store.UNFINISHED, unfinished)
             changes = rows.rows()
+            folded = time.monotonic()
             positions = await hand.writer.commit(chunk.cuts, changes, outputs)
         except Lost as lost:
+            metrics.LOST.inc()
             self._lose(hand, chunk.partition, f"{lost}; nothing was written, its next owner reads what is true")
         except StoreTorn as torn:
             # What Kafka has is whole.
@@ -179,6 +189,7 @@ class Hands:
             # Folding these records again would end here again, and skipping them would make every later balance wrong.
             self._stop(hand, chunk, error)
         else:
+            metrics.committed(chunk.records, folded - begun, time.monotonic() - folded)
             await self._keep(hand, chunk, changes, positions)
             hand.cursor = cursor
             for tell in self.on_committed:

@@ -12,4 +12,5 @@ def build(settings: Settings, topics: Topics, *, most_records: int = MOST_RECORD
     bookkeeper = Bookkeeper(settings, topics)
     app = create(settings, topics, bookkeeper, most_records=most_records, web=web)
     app.hands.on_dropped.append(bookkeeper.forget)
+    app.hands.on_committed.append(lambda partition, _: bookkeeper.committed(partition))
     return app

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import IO
 
 from aiokafka.errors import KafkaError
+from prometheus_client import REGISTRY
 
 from streams import settings as environment
 from streams.app import App
+from streams.lookout import Lookout
 from streams.settings import Settings, SettingsWrong
 from wire.topics import Topics, TopicsUnfit, ensure
 
@@ -65,11 +67,15 @@ def work(build: Build, loglevel: str = "info") -> int:
     worker.spinner = None
     _speak(loglevel)
     app.on_stopping = _stop_in_time
+    lookout = Lookout(app)
+    REGISTRY.register(lookout)
     try:
         with held:
             worker.execute_from_commandline()
     except SystemExit as end:
         return int(end.code or 0)
+    finally:
+        REGISTRY.unregister(lookout)
     return 0
 
 

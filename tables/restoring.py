@@ -6,7 +6,7 @@ an offset each, so a changelog may end where no record is; what is compared with
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,7 +19,16 @@ from wire.topics import BELIEVED_MS
 log = logging.getLogger(__name__)
 
 
-async def restore(shards: Sequence[Shard], changelogs: Mapping[Table, str], kafka: Mapping[str, Any]) -> int:
+#: Told how many rows were applied, and about how many are left.
+Progress = Callable[[int, int], object]
+
+
+async def restore(
+    shards: Sequence[Shard],
+    changelogs: Mapping[Table, str],
+    kafka: Mapping[str, Any],
+    progress: Progress = lambda done, left: None,
+) -> int:
     """Applies what the changelogs hold beyond the local rows, in whole record lists; returns how many rows came."""
     stores = {
         TopicPartition(changelogs[table], shard.partition): shard.table(table) for shard in shards for table in TABLES
@@ -43,7 +52,7 @@ async def restore(shards: Sequence[Shard], changelogs: Mapping[Table, str], kafk
         now_ms = int(time.time() * 1000)
         for tp, store in stores.items():
             reader.seek(tp, _start(store, firsts[tp], ends[tp], now_ms))
-        return await _read(reader, stores, ends)
+        return await _read(reader, stores, ends, progress)
     finally:
         await reader.stop()
 
@@ -65,7 +74,10 @@ def _start(store: Store, first: int, end: int, now_ms: int) -> int:
 
 
 async def _read(
-    reader: AIOKafkaConsumer, stores: Mapping[TopicPartition, Store], ends: Mapping[TopicPartition, int]
+    reader: AIOKafkaConsumer,
+    stores: Mapping[TopicPartition, Store],
+    ends: Mapping[TopicPartition, int],
+    progress: Progress,
 ) -> int:
     count = 0
     behind = set(stores)
@@ -80,9 +92,10 @@ async def _read(
                 behind.remove(tp)
                 # What is left is a marker at most; with it passed, a restart finds nothing to read.
                 stores[tp].apply((), _now(position))
+        left = sum([ends[tp] - await reader.position(tp) for tp in behind])
+        progress(count, left)
         if time.monotonic() - told > 5:
             told = time.monotonic()
-            left = sum([ends[tp] - await reader.position(tp) for tp in behind])
             log.info("restoring tables: %d rows applied, about %d to go", count, left)
     return count
 

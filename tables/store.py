@@ -79,6 +79,13 @@ class Position(NamedTuple):
     seen_ms: int
 
 
+class Size(NamedTuple):
+    """How many rows a store holds, about, and the bytes that they take on the disk and in memory until they are there."""
+
+    rows: int
+    bytes: int
+
+
 class StoreRefused(Exception):
     """A store cannot be used, and must not be touched; the message says what to do."""
 
@@ -152,6 +159,11 @@ class Store:
         """None where nothing was ever written."""
         value = self.get(POSITION)
         return None if value is None else Position(*map(int, value.split()))
+
+    def size(self) -> Size:
+        told = self._db.property_int_value
+        on_disk, in_memory = told("rocksdb.total-sst-files-size"), told("rocksdb.cur-size-all-mem-tables")
+        return Size(told("rocksdb.estimate-num-keys") or 0, (on_disk or 0) + (in_memory or 0))
 
     def clear(self) -> None:
         """Forgets everything, as if the disk were new."""

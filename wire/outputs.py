@@ -136,6 +136,15 @@ def _snapshot(type: str, occasion: Occasion, subject: tuple[str | None, ...], he
     return Message(occasion.customer_id.encode(), msgspec.json.encode(said | held))
 
 
+def type_of(snapshot: Message) -> str:
+    """What a message of `history-snapshot` says first."""
+    assert snapshot.value is not None
+    return snapshot.value[len(_FIRST) : snapshot.value.index(b'"', len(_FIRST))].decode()
+
+
+_FIRST: Final = b'{"type":"'
+
+
 def _counts(counts: Counts) -> Plain:
     held = answers.counts(counts)
     del held["paid"]
