@@ -202,6 +202,7 @@ class _Batch:
                 log.warning(
                     "%s of %s came again in %s with another body; the first one counts",
                     fact.id, fact.customer_id, record.kind,
+                    extra={"fact_id": fact.id, "customer_id": fact.customer_id, "topic": record.kind},
                 )  # fmt: skip
 
     def publish(self) -> Iterator[Output]:

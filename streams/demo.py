@@ -118,7 +118,7 @@ def _variables(server: str, directory: Path) -> dict[str, str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     # Who we are, and in how many copies topics are kept, is the broker's affair.
-    kept = ("SEATSTREAM_SECURITY_", "SEATSTREAM_SASL_", "SEATSTREAM_SSL_", "SEATSTREAM_REPLICATION")
+    kept = ("SEATSTREAM_KAFKA_", "SEATSTREAM_REPLICATION")
     return {name: value for name, value in os.environ.items() if name.startswith(kept)} | {
         "SEATSTREAM_BROKER": server,
         "SEATSTREAM_PREFIX": f"demo-{os.urandom(3).hex()}-",

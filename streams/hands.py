@@ -228,14 +228,14 @@ class Hands:
         )
         log.error(
             "partition %d stands still, the others go on: %s (while folding %s)",
-            chunk.partition, hand.stopped, where, exc_info=error,
+            chunk.partition, hand.stopped, where, exc_info=error, extra={"partition": chunk.partition},
         )  # fmt: skip
 
     def _lose(self, hand: Hand, partition: int, why: str) -> None:
         hand.stopped = why
         self._intake.drop(partition)
         self._drop(partition)
-        log.warning("%s", why)
+        log.warning("%s", why, extra={"partition": partition})
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._ask_again(self._intake.epoch))
 

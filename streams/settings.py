@@ -9,7 +9,7 @@ import re
 import ssl
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -54,11 +54,12 @@ class Settings:
     security_protocol: str
     sasl_mechanism: str
     sasl_username: str | None
-    sasl_password: str | None
+    sasl_password: str | None = field(repr=False)
     ssl_cafile: Path | None
     ssl_certfile: Path | None
     ssl_keyfile: Path | None
-    ssl_password: str | None
+    ssl_password: str | None = field(repr=False)
+    log: Literal["text", "json"]
 
     @property
     def group(self) -> str:
@@ -92,6 +93,10 @@ class Settings:
             context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile, self.ssl_password or "")
         return context
 
+    def secrets(self) -> list[str]:
+        """What nobody may read in a log."""
+        return [secret for secret in (self.sasl_password, self.ssl_password) if secret]
+
     def at_odds(self) -> list[str]:
         """What is wrong between settings that are each right by themselves."""
         wrong = []
@@ -99,8 +104,8 @@ class Settings:
             wrong += [
                 f"{variable}: is needed for {self.security_protocol}"
                 for variable, value in (
-                    ("SEATSTREAM_SASL_PLAIN_USERNAME", self.sasl_username),
-                    ("SEATSTREAM_SASL_PLAIN_PASSWORD", self.sasl_password),
+                    ("SEATSTREAM_KAFKA_SASL_PLAIN_USERNAME", self.sasl_username),
+                    ("SEATSTREAM_KAFKA_SASL_PLAIN_PASSWORD", self.sasl_password),
                 )
                 if value is None
             ]
@@ -108,7 +113,7 @@ class Settings:
             try:
                 self._ssl_context()
             except (OSError, ValueError) as error:
-                wrong.append(f"SEATSTREAM_SSL_...: the files cannot be used: {error}")
+                wrong.append(f"SEATSTREAM_KAFKA_SSL_...: the files cannot be used: {error}")
         if self.tokens is None and not _is_loopback(self.web_host):
             wrong.append(f"SEATSTREAM_WEB: without SEATSTREAM_TOKENS only loopback, such as 127.0.0.1:{self.web_port}")
         return wrong
@@ -131,7 +136,10 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     wrong = []
     for setting in SETTINGS:
         try:
-            values.update(setting.read(environ.get(setting.variable, setting.default).strip()))
+            found = setting.read(environ.get(setting.variable, setting.default).strip())
+            if any(values.get(name) is not None for name in found):
+                raise ValueError("holds what another setting gives already; set one of the two")
+            values.update(found)
         except ValueError as error:
             wrong.append(f"{setting.variable}: {error}")
     known = {setting.variable for setting in SETTINGS}
@@ -180,7 +188,9 @@ def _host_and_port(address: str, default_port: int | None = None) -> tuple[str, 
         host = port = None
     if "@" in address:
         # Not shown: it may hold a password.
-        raise ValueError("holds an @; a host and a port are needed, and who we are goes into SEATSTREAM_SASL_PLAIN_...")
+        raise ValueError(
+            "holds an @; a host and a port are needed, and who we are goes into SEATSTREAM_KAFKA_SASL_PLAIN_..."
+        )
     if not host or not port or parts.path or parts.query or re.search(r"\s", address):
         raise ValueError(f"{address!r} is not a host and a port; write 127.0.0.1:9092")
     return host, port
@@ -249,6 +259,23 @@ def _maybe(name: str) -> Callable[[str], dict[str, Any]]:
     return lambda text: {name: text or None}
 
 
+def _held_by(name: str) -> Callable[[str], dict[str, Any]]:
+    """A secret that is in a file of its own, as orchestrators hand them over."""
+
+    def read_held(text: str) -> dict[str, Any]:
+        if not text:
+            return {}
+        try:
+            secret = Path(text).expanduser().read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError):
+            raise ValueError(f"{text} is not a file of text that can be read") from None
+        if not secret:
+            raise ValueError(f"{text} is empty")
+        return {name: secret}
+
+    return read_held
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
@@ -280,23 +307,26 @@ SETTINGS = (
     ),
     Setting("SEATSTREAM_CACHE", "", "where the embedded Kafka is kept; none: the user's cache", lambda text: {}),
     Setting(
-        "SEATSTREAM_SECURITY_PROTOCOL",
+        "SEATSTREAM_KAFKA_SECURITY_PROTOCOL",
         "PLAINTEXT",
         "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
         _choice("security_protocol", "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     ),
     Setting(
-        "SEATSTREAM_SASL_MECHANISM",
+        "SEATSTREAM_KAFKA_SASL_MECHANISM",
         "PLAIN",
         "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
         _choice("sasl_mechanism", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
     ),
-    Setting("SEATSTREAM_SASL_PLAIN_USERNAME", "", "who we are", _maybe("sasl_username")),
-    Setting("SEATSTREAM_SASL_PLAIN_PASSWORD", "", "and how we prove it", _maybe("sasl_password"), secret=True),
-    Setting("SEATSTREAM_SSL_CAFILE", "", "whom we believe; none: the machine's own list", _file("ssl_cafile")),
-    Setting("SEATSTREAM_SSL_CERTFILE", "", "our certificate", _file("ssl_certfile")),
-    Setting("SEATSTREAM_SSL_KEYFILE", "", "its key", _file("ssl_keyfile")),
-    Setting("SEATSTREAM_SSL_PASSWORD", "", "the key's password", _maybe("ssl_password"), secret=True),
+    Setting("SEATSTREAM_KAFKA_SASL_PLAIN_USERNAME", "", "who we are", _maybe("sasl_username")),
+    Setting("SEATSTREAM_KAFKA_SASL_PLAIN_PASSWORD", "", "and how we prove it", _maybe("sasl_password"), secret=True),
+    Setting("SEATSTREAM_KAFKA_SASL_PLAIN_PASSWORD_FILE", "", "or a file that holds it", _held_by("sasl_password")),
+    Setting("SEATSTREAM_KAFKA_SSL_CAFILE", "", "whom we believe; none: the machine's own list", _file("ssl_cafile")),
+    Setting("SEATSTREAM_KAFKA_SSL_CERTFILE", "", "our certificate", _file("ssl_certfile")),
+    Setting("SEATSTREAM_KAFKA_SSL_KEYFILE", "", "its key", _file("ssl_keyfile")),
+    Setting("SEATSTREAM_KAFKA_SSL_PASSWORD", "", "the key's password", _maybe("ssl_password"), secret=True),
+    Setting("SEATSTREAM_KAFKA_SSL_PASSWORD_FILE", "", "or a file that holds it", _held_by("ssl_password")),
+    Setting("SEATSTREAM_LOG", "text", "how a worker's log is written: text or json", _choice("log", "text", "json")),
 )
 
 

@@ -18,6 +18,7 @@ from typing import IO
 from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY
 
+from streams import logs
 from streams import settings as environment
 from streams.app import App
 from streams.lookout import Lookout
@@ -28,8 +29,6 @@ log = logging.getLogger(__name__)
 
 #: How long a worker may take to stop: less than what orchestrators grant before they kill.
 STOP_S = 25
-#: How often a complaint of Kafka's clients is worth a line.
-AGAIN_S = 10
 
 #: How the app of these settings is made; the topics are there by then.
 Build = Callable[[Settings, Topics], App]
@@ -65,7 +64,7 @@ def work(build: Build, loglevel: str = "info") -> int:
     worker = app.Worker(loglevel=loglevel, quiet=True, redirect_stdouts=False, override_logging=False)
     # It would write to the terminal between our lines.
     worker.spinner = None
-    _speak(loglevel)
+    logs.begin(loglevel, settings.log, settings.secrets())
     app.on_stopping = _stop_in_time
     lookout = Lookout(app)
     REGISTRY.register(lookout)
@@ -115,31 +114,3 @@ def _hold(data: Path) -> IO[str]:
             f"another worker uses {data}. Each needs a data directory of its own: set SEATSTREAM_DATA."
         ) from error
     return lock
-
-
-def _speak(loglevel: str) -> None:
-    """Our own events in full; of the machinery only what needs somebody's eye, unless asked for."""
-    logging.basicConfig(level=loglevel.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    if loglevel != "debug":
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(_Patience())
-        for name in ("faust", "mode", "aiokafka"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-
-
-class _Patience(logging.Filter):
-    """While a broker is away Kafka's clients say so dozens of times a second; once in a while is enough."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: dict[tuple[str, str], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith("aiokafka"):
-            return True
-        what = record.name, str(record.msg)
-        said = self._said.get(what)
-        if said is not None and record.created < said + AGAIN_S:
-            return False
-        self._said[what] = record.created
-        return True

@@ -1,5 +1,7 @@
 """Settings are read once and checked at once."""
 
+from pathlib import Path
+
 import pytest
 
 from streams.settings import SettingsWrong, duration_ms, in_force, read
@@ -51,7 +53,7 @@ def test_anything_else_is_no_duration(text: str) -> None:
 
 
 def test_secrets_are_hidden_and_the_rest_is_shown() -> None:
-    shown = in_force({"SEATSTREAM_SASL_PLAIN_PASSWORD": "open sesame", "SEATSTREAM_PREFIX": "eu-"})
+    shown = in_force({"SEATSTREAM_KAFKA_SASL_PLAIN_PASSWORD": "open sesame", "SEATSTREAM_PREFIX": "eu-"})
 
     assert "sesame" not in shown
     assert any(line.split()[:3] == ["SEATSTREAM_PREFIX", "eu-", "set"] for line in shown.splitlines())
@@ -60,8 +62,14 @@ def test_secrets_are_hidden_and_the_rest_is_shown() -> None:
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({"SEATSTREAM_SECURITY_PROTOCOL": "SASL_SSL", "SEATSTREAM_SASL_PLAIN_USERNAME": "us"}, "PASSWORD: is needed"),
-        ({"SEATSTREAM_SECURITY_PROTOCOL": "SSL", "SEATSTREAM_SSL_CAFILE": __file__}, "files cannot be used"),
+        (
+            {"SEATSTREAM_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "SEATSTREAM_KAFKA_SASL_PLAIN_USERNAME": "us"},
+            "PASSWORD: is needed",
+        ),
+        (
+            {"SEATSTREAM_KAFKA_SECURITY_PROTOCOL": "SSL", "SEATSTREAM_KAFKA_SSL_CAFILE": __file__},
+            "files cannot be used",
+        ),
         ({"SEATSTREAM_WEB": "0.0.0.0:6066"}, "without SEATSTREAM_TOKENS only loopback"),
         ({"SEATSTREAM_HISTORY": "P9999999999999D"}, "too long"),
         ({"SEATSTREAM_SESSION": "P1D"}, "too long"),
@@ -79,3 +87,29 @@ def test_a_password_in_the_brokers_address_is_neither_taken_nor_shown() -> None:
         read(environ)
 
     assert "sesame" not in str(wrong.value) + in_force(environ)
+
+
+def test_a_secret_may_be_in_a_file_and_nobody_sees_it(tmp_path: Path) -> None:
+    held = tmp_path / "password"
+    held.write_text("open sesame\n")
+    environ = {"SEATSTREAM_KAFKA_SASL_PLAIN_PASSWORD_FILE": str(held)}
+
+    settings = read(environ)
+
+    assert settings.sasl_password == "open sesame"
+    assert settings.secrets() == ["open sesame"]
+    assert "sesame" not in in_force(environ) + repr(settings)
+
+
+def test_a_secret_comes_from_one_place(tmp_path: Path) -> None:
+    held = tmp_path / "password"
+    held.write_text("")
+    name = "SEATSTREAM_KAFKA_SASL_PLAIN_PASSWORD"
+
+    with pytest.raises(SettingsWrong, match=f"{name}_FILE: .* is empty"):
+        read({f"{name}_FILE": str(held)})
+    with pytest.raises(SettingsWrong, match=f"{name}_FILE: {tmp_path} is not a file"):
+        read({f"{name}_FILE": str(tmp_path)})
+    held.write_text("open sesame")
+    with pytest.raises(SettingsWrong, match=f"{name}_FILE: .*set one of the two"):
+        read({f"{name}_FILE": str(held), name: "sesame"})
