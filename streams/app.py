@@ -70,7 +70,9 @@ def create(
     intake = Intake(most_records)
     directory = settings.data / (topics.cluster or "tables") / settings.group
     shards = Shards(directory, Memory())
-    hands = Hands(fold, topics=topics, group=settings.group, kafka=kafka, shards=shards, intake=intake)
+    hands = Hands(
+        fold, topics=topics, group=settings.group, kafka=kafka, shards=shards, intake=intake, obeyed=settings.obeyed
+    )
     app.transport = ChunkTransport(app, topics=topics, kafka=kafka, intake=intake, settle=hands.settle)
     for table in TABLES:
         app.tables.add(RowTable(app, table, shards, topics.name(CHANGELOGS[table]), topics.partitions))

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 
 import orjson
 
-from streams import metrics
+from streams import journal, metrics
 from streams.breathing import in_breaths
 from streams.fold import UNFINISHED, Fold
 from streams.intake import Chunk, Intake
+from streams.journal import Obeyed
 from streams.transactions import CHANGELOGS, Lost, Writer
 from tables import store
 from tables.overlay import Changes, Overlay, Table
@@ -54,18 +55,29 @@ class Hand:
     shard: Shard
     writer: Writer
     cursor: dict[str, int]
+    #: How many chunks were folded.
+    step: int = 0
     task: asyncio.Task[None] | None = None
     #: Why it stands still, where it does.
     stopped: str | None = None
 
 
 class Hands:
-    """The hands of all partitions that this worker has."""
+    """The hands of all partitions that this worker has. `obeyed`: what the journal says of the fold's settings."""
 
     def __init__(
-        self, fold: Fold, *, topics: Topics, group: str, kafka: Mapping[str, Any], shards: Shards, intake: Intake
+        self,
+        fold: Fold,
+        *,
+        topics: Topics,
+        group: str,
+        kafka: Mapping[str, Any],
+        shards: Shards,
+        intake: Intake,
+        obeyed: Obeyed | None = None,
     ) -> None:
         self._fold = fold
+        self._obeyed = obeyed
         self._topics = topics
         self._group = group
         self._kafka = kafka
@@ -113,7 +125,13 @@ class Hands:
         unfinished = {shard.partition for shard in shards if shard.get("state", store.UNFINISHED) is not None}
         cursors = await self.consumer().start_at(kept, unfinished)
         self._hands = {
-            shard.partition: Hand(shard, self._writers[shard.partition], cursors[shard.partition]) for shard in shards
+            shard.partition: Hand(
+                shard,
+                self._writers[shard.partition],
+                cursors[shard.partition],
+                int(shard.get("state", store.STEP) or 0),
+            )
+            for shard in shards
         }
         for partition in partitions:
             self._drop(partition)
@@ -171,13 +189,12 @@ class Hands:
             said = await in_breaths(lambda breathe: list(self._fold(chunk.partition, chunk.records, rows, breathe)))
             outputs = [output for output in said if output is not UNFINISHED]
             unfinished = len(outputs) < len(said)
+            entry = journal.Entry(step=hand.step + 1, inputs=dict(chunk.cuts), obeyed=self._obeyed)
             cursor = hand.cursor | {kind: cut.stop for kind, cut in chunk.cuts.items()}
-            rows.put("state", CURSOR, orjson.dumps(cursor))
-            if unfinished != (hand.shard.get("state", store.UNFINISHED) is not None):
-                _set(rows, store.UNFINISHED, unfinished)
+            journal.sign(rows, entry.step, cursor, unfinished=unfinished)
             changes = rows.rows()
             folded = time.monotonic()
-            positions = await hand.writer.commit(chunk.cuts, changes, outputs)
+            positions = await hand.writer.commit(entry, changes, outputs)
         except Lost as lost:
             metrics.LOST.inc()
             self._lose(hand, chunk.partition, f"{lost}; nothing was written, its next owner reads what is true")
@@ -191,7 +208,7 @@ class Hands:
         else:
             metrics.committed(chunk.records, folded - begun, time.monotonic() - folded)
             await self._keep(hand, chunk, changes, positions)
-            hand.cursor = cursor
+            hand.cursor, hand.step = cursor, entry.step
             for tell in self.on_committed:
                 tell(chunk.partition, cursor)
             self._intake.free(chunk, unfinished)
@@ -256,13 +273,6 @@ def _check_start(hand: Hand, chunk: Chunk) -> None:
     for kind, cut in chunk.cuts.items():
         if cut.start != hand.cursor[kind]:
             raise RuntimeError(f"{kind} was folded up to {hand.cursor[kind]}, but the next chunk starts at {cut.start}")
-
-
-def _set(rows: Overlay, key: bytes, is_set: bool) -> None:
-    if is_set:
-        rows.put("state", key, b"")
-    else:
-        rows.delete("state", key)
 
 
 def _cursor(shard: Shard) -> dict[str, int | None]:

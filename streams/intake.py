@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from streams.fold import Record
+from streams.journal import Cut
 from streams.merging import turns
 from wire.topics import INPUTS
 
@@ -26,13 +27,6 @@ ALL_BYTES = 256 << 20
 
 #: An input of a partition.
 Source = tuple[str, int]
-
-
-class Cut(NamedTuple):
-    """What a chunk takes of one input: from `start` until before `stop`."""
-
-    start: int
-    stop: int
 
 
 class Chunk(NamedTuple):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from streams.journal import Obeyed
 from wire.topics import Topics
 
 _SECOND_MS = 1000
@@ -73,6 +74,17 @@ class Settings:
             partitions=self.partitions,
             replication=self.replication,
             history_ms=self.history_ms,
+        )
+
+    @property
+    def obeyed(self) -> Obeyed:
+        """What decides what a fold says."""
+        return Obeyed(
+            clock=self.clock,
+            lateness_ms=self.lateness_ms,
+            wait_ms=self.wait_ms,
+            ahead_ms=self.ahead_ms,
+            snapshot_ms=self.snapshot_ms,
         )
 
     def kafka(self) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-import orjson
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 
 from streams.fold import Headers, Output
-from streams.intake import Cut
+from streams.journal import Entry
+from streams.journal import write as write_entry
 from tables.overlay import Changes, Table
 from wire.topics import OWN_MESSAGE_BYTES, Topics
 
@@ -65,8 +65,8 @@ class Writer:
         with suppress(Exception):
             await asyncio.wait_for(self._producer.stop(), 5)
 
-    async def commit(self, cuts: Mapping[str, Cut], rows: Changes, outputs: Iterable[Output]) -> dict[Table, int]:
-        """One transaction with all that follows from these cuts; the next offset of each changelog that it wrote to.
+    async def commit(self, entry: Entry, rows: Changes, outputs: Iterable[Output]) -> dict[Table, int]:
+        """One transaction with all that follows from a step; the next offset of each changelog that it wrote to.
 
         Where the next chunk starts is among the rows, and that is what counts; the group's offsets say it again for
         those who watch the lag from outside.
@@ -80,8 +80,10 @@ class Writer:
         for output in outputs:
             partition = self.partition if output.partition is None else output.partition
             batches.add(self._topics.name(output.kind), partition, output.key, output.value, output.headers)
-        batches.add(self._topics.name("journal"), self.partition, b"%d" % self.partition, journal(cuts))
-        offsets = {TopicPartition(self._topics.name(kind), self.partition): cut.stop for kind, cut in cuts.items()}
+        batches.add(self._topics.name("journal"), self.partition, b"%d" % self.partition, write_entry(entry))
+        offsets = {
+            TopicPartition(self._topics.name(kind), self.partition): cut.stop for kind, cut in entry.inputs.items()
+        }
         try:
             await self._producer.begin_transaction()
             # One after the other: while the coordinator notes the one, it turns the other away.
@@ -93,11 +95,6 @@ class Writer:
             raise Lost(f"the transaction of partition {self.partition} failed: {error!r}") from error
         written: Mapping[Table, str] = {"state": state, "trail": trail}
         return {table: ends[name, self.partition] for table, name in written.items() if (name, self.partition) in ends}
-
-
-def journal(cuts: Mapping[str, Cut]) -> bytes:
-    """What a transaction took in: for each input the first offset and the one after the last."""
-    return orjson.dumps({"inputs": {kind: [cut.start, cut.stop] for kind, cut in cuts.items()}})
 
 
 class _Batches:

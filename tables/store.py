@@ -40,6 +40,8 @@ FORMAT = ENGINE + b"format"
 VERSION = 1
 #: The offsets of the inputs up to which the rows of the state table are folded; it travels through the changelog.
 CURSOR = ENGINE + b"cursor"
+#: The number of the last step that is in the rows, in each table.
+STEP = ENGINE + b"step"
 #: There while the fold has work left that needs no record.
 UNFINISHED = ENGINE + b"unfinished"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from streams.fold import Output
-from streams.intake import Cut
+from streams.journal import Cut, Entry
 from streams.transactions import CHANGELOGS, Lost, Writer
 from tables.restoring import restore
 from tables.shard import Shard
@@ -14,7 +14,7 @@ from tables.store import Memory, Position
 from wire.topics import Topics, ensure
 
 DAY_MS = 86_400_000
-CUTS = {"credit-burn": Cut(0, 1)}
+ENTRY = Entry(step=1, inputs={"credit-burn": Cut(0, 0)})
 
 
 async def prepared(broker: str, prefix: str) -> tuple[Topics, dict[str, str]]:
@@ -30,7 +30,7 @@ async def written(
     await writer.start()
     for rows in batches:
         positions = await writer.commit(
-            CUTS, {"state": rows, "trail": {b"t": b"1"}}, [Output("dead-letter", b"k", b"v")]
+            ENTRY, {"state": rows, "trail": {b"t": b"1"}}, [Output("dead-letter", b"k", b"v")]
         )
         if shard is not None:
             shard.commit({"state": rows, "trail": {b"t": b"1"}}, positions, int(time.time() * 1000))
@@ -94,11 +94,11 @@ async def test_a_new_writer_ends_the_transaction_of_the_old_one_and_refuses_it(
     topics, kafka = await prepared(broker, prefix)
     old, new = Writer(0, topics, prefix, kafka), Writer(0, topics, prefix, kafka)
     await old.start()
-    await old.commit(CUTS, {"state": {b"a": b"1"}, "trail": {}}, [])
+    await old.commit(ENTRY, {"state": {b"a": b"1"}, "trail": {}}, [])
     await new.start()
 
     with pytest.raises(Lost):
-        await old.commit(CUTS, {"state": {b"a": b"zombie"}, "trail": {}}, [])
+        await old.commit(ENTRY, {"state": {b"a": b"zombie"}, "trail": {}}, [])
     shard = Shard(0, tmp_path, Memory())
     await restore([shard], {table: topics.name(kind) for table, kind in CHANGELOGS.items()}, kafka)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import pytest
 from ledger.rows import Breathe
 from streams.fold import UNFINISHED, Output, Record, Unfinished
 from streams.hands import Hand, Hands
-from streams.intake import Chunk, Cut, Intake
+from streams.intake import Chunk, Intake
+from streams.journal import Cut, Entry
 from streams.transactions import Lost
 from tables import store
 from tables.overlay import Changes, Overlay, Table
@@ -42,13 +43,13 @@ class PaperWriter:
 
     def __init__(self) -> None:
         self.lost = False
-        self.sent: list[tuple[Mapping[str, Cut], Changes, list[Output]]] = []
+        self.sent: list[tuple[Entry, Changes, list[Output]]] = []
 
-    async def commit(self, cuts: Mapping[str, Cut], rows: Changes, outputs: list[Output]) -> dict[Table, int]:
+    async def commit(self, entry: Entry, rows: Changes, outputs: list[Output]) -> dict[Table, int]:
         await asyncio.sleep(0)
         if self.lost:
             raise Lost("the transaction of partition 0 failed: fenced")
-        self.sent.append((cuts, rows, outputs))
+        self.sent.append((entry, rows, outputs))
         return {"state": 10 * len(self.sent)}
 
     async def stop(self) -> None: ...
@@ -93,8 +94,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 async def test_rows_outputs_and_cursor_go_together_and_then_to_the_disk(scene: Scene) -> None:
     await scene.take(b"a", b"b", start=0)
 
-    ((cuts, rows, outputs),) = scene.writer.sent
-    assert cuts == {"credit-burn": Cut(0, 2)}
+    ((entry, rows, outputs),) = scene.writer.sent
+    assert entry == Entry(step=1, inputs={"credit-burn": Cut(0, 2)})
+    assert list(rows["state"])[-1] == list(rows["trail"])[-1] == store.STEP
     assert [output.value for output in outputs] == [b"a", b"b"]
     assert orjson.loads(rows["state"][CURSOR] or b"")["credit-burn"] == 2
     assert scene.shard.get("state", b"k1") == b"b"

@@ -3,7 +3,8 @@
 import random
 
 from streams.fold import Record
-from streams.intake import Chunk, Cut, Fetched, Intake
+from streams.intake import Chunk, Fetched, Intake
+from streams.journal import Cut
 from streams.merging import merge
 from wire.topics import INPUTS
 

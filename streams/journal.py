@@ -1,0 +1,55 @@
+"""What each transaction says of itself, so that its step can be taken again exactly: `seatstream verify` does.
+
+A step is the folding of one chunk. It is numbered in the rows of both tables, so that wherever two of them stand can be told,
+and written to the journal with what it took in and the settings that the fold obeyed.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from tables.overlay import Overlay
+from tables.store import CURSOR, STEP, UNFINISHED
+
+
+class Cut(NamedTuple):
+    """What a chunk takes of one input: from `start` until before `stop`."""
+
+    start: int
+    stop: int
+
+
+class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings that decide what a fold says."""
+
+    clock: str
+    lateness_ms: int
+    wait_ms: int
+    ahead_ms: int
+    snapshot_ms: int
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One step: what it took in of each input."""
+
+    step: int
+    inputs: dict[str, Cut]
+    obeyed: Obeyed | None = None
+
+
+write = msgspec.json.Encoder().encode
+read = msgspec.json.Decoder(Entry).decode
+
+
+def sign(rows: Overlay, step: int, cursor: Mapping[str, int], *, unfinished: bool) -> None:
+    """Writes into the rows of a step which it is, how far the inputs are folded with it, and whether work is left. The number
+    of the step comes last: whoever has read it has read all of them."""
+    rows.put("state", CURSOR, msgspec.json.encode(cursor))
+    was_unfinished = rows.get("state", UNFINISHED) is not None
+    if unfinished and not was_unfinished:
+        rows.put("state", UNFINISHED, b"")
+    elif was_unfinished and not unfinished:
+        rows.delete("state", UNFINISHED)
+    rows.put("state", STEP, b"%d" % step)
+    rows.put("trail", STEP, b"%d" % step)
