@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,15 +47,19 @@ class Broker:
     """One Kafka cluster of one or three nodes that ends with this process.
 
     With `data`, what was written is there again at the next start; without, it goes with `stop`.
-    `port` is that of the first node, the others follow; 0 takes ports that are free.
+    `port` is that of the first node, the others follow; 0 takes ports that are free. `also` are further settings of
+    Kafka's; where one of ours is a list, they go on with it.
     """
 
-    def __init__(self, *, nodes: int = 1, port: int = 0, data: Path | None = None) -> None:
+    def __init__(
+        self, *, nodes: int = 1, port: int = 0, data: Path | None = None, also: Mapping[str, str] | None = None
+    ) -> None:
         if nodes not in (1, MAX_NODES):
             raise BrokerError(f"{nodes} nodes: choose 1, or {MAX_NODES} to have a quorum")
         self._count = nodes
         self._port = port
         self._data = data
+        self._also = also or {}
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._nodes: dict[int, _Node] = {}
 
@@ -137,7 +141,10 @@ class Broker:
         nodes = {}
         for number, (port, controller) in enumerate(zip(ports, controllers, strict=True), start=1):
             node = _Node(number, port, data / f"node-{number}", command, temporary)
-            node.configure(_properties(node, controller, voters, self._count))
+            properties = _properties(node, controller, voters, self._count)
+            for name, value in self._also.items():
+                properties[name] = f"{properties[name]},{value}" if name in properties else value
+            node.configure(properties)
             nodes[number] = node
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda node: node.format(cluster), nodes.values()))
