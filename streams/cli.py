@@ -13,6 +13,7 @@ COMMANDS = (
     ("facts", "streams.facts", "publish facts from standard input, one JSON object a line"),
     ("play", "streams.play", "play facts from a file, without Kafka, and show what follows"),
     ("redrive", "streams.redrive", "send dead letters again, chosen by code, customer, topic or time"),
+    ("verify", "streams.verify", "prove that the rows and the outputs follow from the inputs; reads only"),
     ("settings", "streams.settings", "print the settings that are in force"),
     ("broker", "streams.broker", "run the embedded Kafka until interrupted"),
 )

@@ -12,10 +12,10 @@ TABLES: tuple[Table, ...] = ("state", "trail")
 class Shard:
     """Both tables of one partition. The two need no common atom: each is brought to the end of its own changelog."""
 
-    def __init__(self, partition: int, directory: Path, memory: Memory) -> None:
+    def __init__(self, partition: int, directory: Path, memory: Memory, *, read_only: bool = False) -> None:
         self.partition = partition
-        self.state = Store(directory / f"state-{partition}", memory)
-        self.trail = Store(directory / f"trail-{partition}", memory)
+        self.state = Store(directory / f"state-{partition}", memory, read_only=read_only)
+        self.trail = Store(directory / f"trail-{partition}", memory, read_only=read_only)
 
     def table(self, table: Table) -> Store:
         return self.state if table == "state" else self.trail

@@ -103,10 +103,11 @@ class StoreTorn(Exception):
 class Store:
     """The rows of one table of one partition."""
 
-    def __init__(self, path: Path, memory: Memory) -> None:
+    def __init__(self, path: Path, memory: Memory, *, read_only: bool = False) -> None:
         self.path = path
         self._memory = memory
-        self._db = self._open()
+        #: As it is now, whoever else has it open.
+        self._db = self._connect(read_only=True) if read_only else self._open()
 
     def get(self, key: bytes) -> bytes | None:
         try:
@@ -219,8 +220,9 @@ class Store:
             self._move_aside(error)
             return None
 
-    def _connect(self) -> Rdict:
-        return Rdict(str(self.path), options=self._memory.options(), access_type=AccessType.read_write())
+    def _connect(self, *, read_only: bool = False) -> Rdict:
+        access = AccessType.read_only() if read_only else AccessType.read_write()
+        return Rdict(str(self.path), options=self._memory.options(), access_type=access)
 
     def _doubt(self, db: Rdict) -> str | None:
         """Why the rows on the disk are not those of this store; None where they are, or where there are none."""
