@@ -21,7 +21,7 @@ from ledger.rows import Breathe, nobody_waits
 from streams.bookkeeper import Bookkeeper
 from streams.fold import UNFINISHED, Output, Record, Unfinished
 from streams.settings import Settings, read
-from tables.overlay import Overlay, Table
+from tables.overlay import DROP, Overlay, Table
 from wire.topics import Topics, ensure
 
 CUSTOMERS, SEATS = 500, 10
@@ -181,7 +181,8 @@ def run_plain(meter: Any) -> int:
                     await outputs[output.kind].send(key=output.key, value=output.value)
             for table, changed in overlay.rows().items():
                 for key, value in changed.items():
-                    rows.write(table, key, value)
+                    if not key.startswith(DROP):  # nothing is old enough here
+                        rows.write(table, key, value)
             meter.folded += kind == "credit-burn"
             if meter.folded >= meter.events:
                 await app.producer.flush()

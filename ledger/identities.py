@@ -41,6 +41,16 @@ def digest_of(fact: AnyFact) -> int:
     return crc32(_encode(fact))
 
 
+def _generation_key(generation: int) -> bytes:
+    return b"i" + (generation + (1 << 31)).to_bytes(4, "big")
+
+
+def forgotten(now: Instant, lateness: Span) -> tuple[bytes, bytes]:
+    """From which key, and until before which one, the trail holds identities that nobody will ask for again (D25): they may
+    leave, all at once. One generation more is kept, for a fact whose append time is a little behind the clock."""
+    return _generation_key(-(1 << 31)), _generation_key(now // lateness - 2)
+
+
 class Identities(Partition):
     """A partition's facts that are remembered, over the rows of one batch."""
 
@@ -48,9 +58,7 @@ class Identities(Partition):
         """With what the keys of burns begin that may be known now: in this generation, the one before and the next."""
         prefixes = self._prefixes.get(generation)
         if prefixes is None:
-            this, before, following = (
-                b"i" + (each + (1 << 31)).to_bytes(4, "big") for each in (generation, generation - 1, generation + 1)
-            )
+            this, before, following = (_generation_key(each) for each in (generation, generation - 1, generation + 1))
             prefixes = self._prefixes[generation] = (this, before, following)
         return prefixes
 
@@ -58,7 +66,7 @@ class Identities(Partition):
         of = _TOPIC_BYTE[topic(fact)]
         if generation is None:
             return b"J" + number_key(who.number) + of + fact.id.encode()
-        return b"i" + (generation + (1 << 31)).to_bytes(4, "big") + number_key(who.number) + of + fact.id.encode()
+        return _generation_key(generation) + number_key(who.number) + of + fact.id.encode()
 
     def _generations(self, arrived_at: Instant, later: Span) -> Iterator[int]:
         """The generations, of one lateness bound each, that an id known now, or so much later, may lie in (D25)."""

@@ -11,6 +11,7 @@ from typing import cast
 import orjson
 
 from ledger.facts import AnyFact, BurnVoided, CreditBurn, Topic, topic
+from ledger.identities import forgotten
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Waiting
@@ -135,6 +136,7 @@ class _Batch:
             ahead=settings.ahead_ms * 1000,
             wait=settings.wait_ms * 1000,
         )
+        self._lateness = settings.lateness_ms * 1000
         self._book = Book(rows)
         self._notes = Notes()
         self._clock = Clock(self._book, settings.clock)
@@ -164,6 +166,8 @@ class _Batch:
         if now >= self._passes_at:
             yield from self.publish()
         first_word = self._clock.now == ORIGIN
+        if first_word or now // self._lateness > self._clock.now // self._lateness:
+            self._rows.drop(*forgotten(now, self._lateness))
         self._clock.now = now
         self._passes_at = self._next_pass()
         if first_word:

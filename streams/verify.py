@@ -29,7 +29,7 @@ from streams.journal import Entry
 from streams.merging import merge
 from streams.settings import Settings, SettingsWrong
 from streams.transactions import CHANGELOGS
-from tables.overlay import Overlay, Rows
+from tables.overlay import DROP, Overlay, Rows
 from tables.shard import TABLES, Shard
 from tables.store import ENGINE, STEP, Memory, Position, StoreRefused
 from wire.topics import INPUTS, OUTPUTS, Topics, TopicsUnfit, ensure
@@ -274,6 +274,8 @@ class Verification:
                 ):
                     if record.value is None:
                         rows.delete(table, record.key)
+                    elif record.key.startswith(DROP):
+                        rows.drop(record.key.removeprefix(DROP), record.value)
                     else:
                         rows.put(table, record.key, record.value)
             self._report.compared.append(f"the disk at {path}")

@@ -19,7 +19,7 @@ from streams.bookkeeper import Bookkeeper
 from streams.fold import UNFINISHED, Output, Record
 from streams.settings import Settings, read
 from tables.memory import MemoryRows
-from tables.overlay import Overlay
+from tables.overlay import DROP, Overlay
 from tests.ledger.histories import HISTORY, draw_history
 from tests.ledger.memory import Counting
 from wire.codec import write
@@ -64,6 +64,9 @@ class Desk:
             for key, value in rows.items():
                 if value is None:
                     self.rows.delete(table, key)
+                elif key.startswith(DROP):
+                    for gone in [key for key, _ in self.rows.scan(table, key.removeprefix(DROP), value)]:
+                        self.rows.delete(table, gone)
                 else:
                     self.rows.put(table, key, value)
         return outputs, len(outputs) < len(said)

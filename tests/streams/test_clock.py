@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ledger.amounts import UNIT
-from ledger.instants import DAY, ORIGIN, instant
+from ledger.instants import DAY, ORIGIN, instant, text
 from ledger.ledger import Ledger
 from streams.clock import CLOCK
 from streams.publishing import SCOPES_A_STEP
@@ -230,3 +230,25 @@ def test_a_clock_that_nobody_moved_is_no_row() -> None:
     assert (
         CLOCK.read(Overlay(desk.rows).get("state", b"Pk") or b"").now == instant("2026-03-03T00:00:00Z") > ORIGIN + DAY
     )
+
+
+# --- what leaves with time -------------------------------------------------------------------------------------------
+
+
+def test_identities_of_burns_leave_together_once_nobody_asks_for_them() -> None:
+    desk = Desk()
+    contract(desk)
+    for day in range(0, 340, 10):
+        desk.now = instant("2026-03-16T12:00:00Z") + day * DAY
+        sent = _burn(f"b{day}", "ana", text(desk.now))
+        desk.fold(desk.record("credit-burn", sent))
+        assert desk.fold(desk.record("credit-burn", sent)) == []
+
+        kept = [key for key in desk.rows.tables["trail"] if key[:1] == b"i"]
+        # Three times the lateness bound of 34 days, and what is left of the fourth.
+        assert len(kept) <= 4 * 34 / 10 + 1
+
+    # A repeat after that is too late, and no burn counts twice.
+    assert letters(desk.fold(desk.record("credit-burn", _burn("b0", "ana", "2026-03-16T12:00:00Z")))) == [
+        ("too_late", _burn("b0", "ana", "2026-03-16T12:00:00Z"))
+    ]
