@@ -1,5 +1,7 @@
 """The command `seatstream`: what it offers, and what it refuses to start beside."""
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,6 +47,24 @@ def test_pytables_in_the_same_environment_is_named_at_start(
     assert code == 1
     assert "PyTables 3.10.2 is installed" in told
     assert "environment of its own" in told
+
+
+def test_pytables_that_is_imported_in_place_of_our_tables_is_named_all_the_same(tmp_path: Path) -> None:
+    installed = tmp_path / "tables-3.10.2.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tables\nVersion: 3.10.2\n")
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "__init__.py").write_text("raise ImportError('HDF5 is not what we came for')\n")
+    root = Path(__file__).parents[2]
+
+    program = (
+        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]; from streams.cli import run; sys.exit(run())"
+    )
+    found = subprocess.run([sys.executable, "-c", program, "worker"], capture_output=True, text=True, check=False)
+
+    assert found.returncode == 1
+    assert found.stderr.startswith("seatstream: PyTables 3.10.2 is installed in this environment.")
+    assert "Traceback" not in found.stderr
 
 
 def test_ctrl_c_at_any_moment_is_told_by_the_exit_code_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,5 @@
 """What Prometheus is told: what was committed, once, and how things stand; nothing that its own linter complains of."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ from streams.settings import read
 from tables.overlay import Overlay
 from tables.shard import Shards
 from tables.store import Memory
+from tests.promtool import promtool
 from tests.streams.test_bookkeeper import Desk, contract
 from wire.topics import INPUTS
 
@@ -195,15 +193,11 @@ def test_what_a_customer_is_called_is_nobodys_label(worker: Held) -> None:
 
 
 def test_promtool_finds_nothing_to_complain_of(worker: Held) -> None:
-    promtool = find_promtool()
-
-    found = subprocess.run([promtool, "check", "metrics"], input=exposed(worker), capture_output=True, check=False)
+    found = promtool("check", "metrics", said=exposed(worker))
 
     assert (found.returncode, found.stdout + found.stderr) == (0, b"")
     # It would complain.
-    assert subprocess.run(
-        [promtool, "check", "metrics"], input=b"a_ms 1\n", capture_output=True, check=False
-    ).returncode
+    assert promtool("check", "metrics", said=b"a_ms 1\n").returncode
 
 
 def exposed(worker: Held) -> bytes:
@@ -214,13 +208,3 @@ def exposed(worker: Held) -> bytes:
         return generate_latest()
     finally:
         REGISTRY.unregister(lookout)
-
-
-def find_promtool() -> str:
-    """It comes with Prometheus; `.ci/run` sees to it."""
-    found = shutil.which("promtool")
-    if found is None and os.environ.get("CI"):
-        pytest.fail("promtool is not on the path: .ci/run brings it")
-    if found is None:
-        pytest.skip("promtool is not on the path; it comes with Prometheus")
-    return found
