@@ -497,7 +497,6 @@ class Agreements(WaitingRoom):
             assert fact.seat_id is not None
             subscription = contract.subscription(row.given.subscription_id, None, 0)
             assert subscription is not None
-            who.group_key(subscription.seat_group_key)
             holder = Holder(number, fact.seat_id, subscription.seat_group_key)
         key = edits_key(who.number, holder_key(who, holder), fact.grant_id)
         edits = self.book.load(EDITS, key) or EditsRow()
@@ -584,12 +583,6 @@ class Agreements(WaitingRoom):
         contract = (
             self._contract(who, fact.contract_id) if fact.contract_id is not None else self._contract_of_edit(who, fact)
         )
-        named = fact.subscription_id is not None or fact.feature_code is not None
-        if named and contract.subscription(fact.subscription_id, fact.feature_code, fact.time) is None:
-            name = fact.subscription_id or fact.feature_code
-            raise Missing(
-                "unknown_subscription", "subscription_id", f"subscription {name} is not known yet", "subscription"
-            )
         edited = seats.edit(self.book, who.number, contract, fact)
         if isinstance(edited, Refusal):
             if edited.code == "unknown_subscription":
@@ -639,7 +632,6 @@ class Agreements(WaitingRoom):
                 if not brief.carries and touched.subscription.subscription_id not in earned:
                     continue  # whoever sits there is given nothing for it
                 holder = Holder(contract.number, touched.seat_id, touched.subscription.seat_group_key)
-                who.group_key(touched.subscription.seat_group_key)
                 # What a seat earned decides what those earn that it was carried on to.
                 for each in self._heirs_of(who, holder, touched.since):
                     anew = grants.earns_anew(self.book, who, contract, each, touched.since)

@@ -25,9 +25,6 @@ class Openings(AccountRows):
         super().__init__(book, customer, credit_type)
         #: What carried moves handed on, until anything changes.
         self._hands: dict[tuple[Instant, MoveRank, str], Handed] = {}
-        if self._is_new:
-            self.group.stretch.until = self.group_until(ORIGIN, [])
-            self._save_group()
 
     # --- what was agreed ---
 

@@ -109,7 +109,6 @@ class Standing:
             self.instant(live, resets, at, transfers=transfers, emit=emit, until_step=until_step if at == to else 5)
             live = [credit for credit in live if credit.end > at]
             last = self.at = at
-        self.at = to
         return last
 
     def instant(
@@ -132,7 +131,7 @@ class Standing:
                 if gone is not None:
                     emit(at, credit.end_type, -gone.amount, 0, credit, *credit.end_cause)
                 self.frozen.pop(name, None)
-            elif credit.gaps and name in left:
+            else:
                 for gap in credit.gaps:
                     if gap.start == at:
                         gone = left.pop(name)
@@ -146,7 +145,7 @@ class Standing:
         # 3: recurrences
         for credit in credits:
             recurrence = credit.recurrence
-            if recurrence is not None and credit.start < at and credit.name in left:
+            if recurrence is not None and credit.name in left:
                 every, anchor = recurrence.every, recurrence.anchor
                 if every.point(anchor, every.index(anchor, at)) == at:
                     self._set(
@@ -213,7 +212,7 @@ class Standing:
         at = reset.time
         for credit in credits:
             has = self.left.get(credit.name)
-            if has is None or credit.contract != reset.contract or not credit.start < at or not credit.resettable:
+            if has is None or credit.contract != reset.contract or not credit.resettable:
                 continue
             keep = 0
             if credit.rollover is not None:
