@@ -230,15 +230,14 @@ class Account(Changing):
         self._ripple(group_stretch, {burn.holder: stretch.start})
         emptied = self.stretch_at(row, burn.time)
         if emptied is not None and not emptied.parts and not self.opened_owing(burn.holder, emptied):
-            self._forget_stretch(burn.holder, row, emptied)
+            self._forget_stretch(row, emptied)
 
-    def _forget_stretch(self, key: bytes, row: ScopeRow, stretch: Stretch) -> None:
+    def _forget_stretch(self, row: ScopeRow, stretch: Stretch) -> None:
         """A stretch without burns says nothing that its predecessor does not; one in which a debt was paid may."""
         if stretch is row.stretch:
             row.stretch = self.stretch_before(row, stretch.start)
             if row.stretch is not None:
                 self.book.drop(CLOSED_SCOPE, self._closed_key(row, row.stretch.start))
-            self._save_scope(key, row)
         else:
             self.book.drop(CLOSED_SCOPE, self._closed_key(row, stretch.start))
 

@@ -27,7 +27,7 @@ class Debts(Openings):
     """An account whose group moves on, and in which debts are paid wherever it does."""
 
     def advance_group(self, at: Instant) -> None:
-        """Opens the group's stretch that holds `at`, and pays carried debts on the way."""
+        """Opens the group's stretch that holds `at`, and pays carried debts on the way. Whoever draws on it saves it."""
         while True:
             current = self.group.stretch
             if at < current.until:
@@ -39,16 +39,14 @@ class Debts(Openings):
             if opened.start == current.start:
                 # Nothing happened at what was only a lower bound.
                 current.until = opened.until
-                self._save_group()
                 continue
             current.debtors = debtors
             self.book.save(CLOSED_GROUP, self._closed_group_key(current.start), current)
             self.group.stretch = opened
-            self._save_group()
             self._pay_debts(opened, debtors)
 
     def _group_for(self, at: Instant) -> GroupStretch:
-        """The group's stretch that holds an instant, opened if need be."""
+        """The group's stretch that holds an instant, opened if need be. Whoever draws on it saves it."""
         if at >= self.group.stretch.until:
             self.advance_group(at)
         stretch = self.group_at(at)
@@ -57,9 +55,7 @@ class Debts(Openings):
         opened = self.play_group(self.group_closing(stretch), stretch.start, at)
         if opened.start == stretch.start:
             stretch.until = opened.until
-            self._save_group_stretch(stretch)
             return stretch
-        self.book.save(CLOSED_GROUP, self._closed_group_key(opened.start), opened)
         return opened
 
     # --- who owes ---
@@ -82,11 +78,9 @@ class Debts(Openings):
         if self.book.load(DEBTOR, debtor) is None:
             self.book.save(DEBTOR, debtor, DebtorRow(key))
 
-    def touch_burn(self, key: bytes, time: Instant, pools: Iterable[int]) -> None:
-        """A scope burned more than there was, and of these pools."""
+    def touch_burn(self, key: bytes, time: Instant) -> None:
+        """A scope burned more than there was."""
         self.touch(key, time)
-        for contract in pools:
-            self.touch_pool(contract, time)
         self.owe_otherwise()
 
     def owe_otherwise(self) -> None:
@@ -184,8 +178,6 @@ class Debts(Openings):
             # Outside its contract's window a debtor draws from nothing (D28).
             if not stretch.over or opened.start >= self._window(holder.contract)[1]:
                 self.book.drop(DEBTOR, self._debtor_key(holder))
-        if debtors:
-            self._save_group_stretch(opened)
 
     def open_paying(
         self,
@@ -193,8 +185,8 @@ class Debts(Openings):
         previous: Stretch | None,
         opened: GroupStretch,
         *,
+        pay: "Callable[[Shared | Credit, Amount], None]",
         emit: Emit = silent,
-        pay: "Callable[[Shared | Credit, Amount], None] | None" = None,
     ) -> Stretch:
         """A debtor at the start of a stretch of the group, and what it pays from the shared grants taken off their opening."""
         at = opened.start
@@ -204,7 +196,6 @@ class Debts(Openings):
         resets = self.resets(bottom, at, [holder.contract])
         transfers = self._transfers(holder, bottom, at)
         # All but step 5 of the instant itself: its debts are paid from its own grants and the shared ones in one order.
-        standing.play(credits, resets, at - 1, transfers=transfers, emit=emit)
         standing.play(credits, resets, at, transfers=transfers, emit=emit, until_step=4)
         self._pay_in_order(holder, standing, credits, opened, pay)
         return self._stretch(holder, standing, at, at, credits, opened)
@@ -215,7 +206,7 @@ class Debts(Openings):
         standing: Standing,
         credits: list[Credit],
         opened: GroupStretch,
-        pay: Callable[[Shared | Credit, Amount], None] | None = None,
+        pay: Callable[[Shared | Credit, Amount], None],
     ) -> None:
         if not standing.over:
             return
@@ -234,5 +225,5 @@ class Debts(Openings):
                     payer.dry = (opened.start, "", 0)
             else:
                 paid = standing.pay(standing.left[payer.name], opened.start, None)
-            if paid and pay is not None:
+            if paid:
                 pay(payer, paid)

@@ -153,7 +153,7 @@ class Ledger(Agreements):
             seat.scope = scope
         changed: tuple[Changed | EverySeat, ...] = (Changed(scope=scope, since=time),)
         if brief.carry and paid and not paid[-1][0]:
-            account.touch_burn(seat.key, time, set() if pool is None else {pool})
+            account.touch_burn(seat.key, time)
             changed = self._changed(fact.customer_id, who)
         elif pool is not None and (fact.seat_id is not None or not pool):
             changed = (Changed(scope=self._pool(account, fact.customer_id, pool), since=time), *changed)

@@ -37,7 +37,6 @@ class Replaying(Settling):
                     break
                 moved: dict[bytes, Instant] = {}
                 self._settle(group_stretch, moved)
-                self._save_group_stretch(group_stretch)
                 for key, start in moved.items():
                     dirty[key] = min(start, dirty.get(key, FOREVER))
             following = self.group_after(group_stretch.start)
@@ -147,17 +146,15 @@ class Replaying(Settling):
         return base is not None and self.group_at(burn.time) is base
 
     def _take_out(self, base: GroupStretch | None, burn: Burn, since: Instant) -> None:
+        """Out of the stretch that holds a burn, which is the scope's newest when it is cut, and saved there."""
         assert base is not None
         row = self._scope(burn.holder)
         stretch = self.stretch_at(row, burn.time)
         assert stretch is not None
         if stretch.start < since:
             self._place(stretch, base, holder_of(self.customer, burn.holder), burn, -1)
-            self._save_stretch(burn.holder, row, stretch)
         else:
-            portions = [(part.tail, -part.amount) for part in stretch.parts]
-            self._shift(stretch, base, portions, since)
-            self._save_stretch(burn.holder, row, stretch)
+            self._shift(stretch, base, [(part.tail, -part.amount) for part in stretch.parts], since)
 
     def _cut_scope(self, key: bytes, since: Instant) -> None:
         """Forgets a scope's stretches that start at or after an instant."""
@@ -183,8 +180,7 @@ class Replaying(Settling):
         # Who owed then and has paid since owes again.
         for key in base.debtors:
             self._owe(holder_of(self.customer, key), key)
-        base.debtors = []
-        credits = self.pool_credits(base.start, base.start) if base.start > ORIGIN else []
+        credits = self.pool_credits(base.start, base.start)
         base.until = self.group_until(base.start, credits)
         self.group.stretch = base
         self._save_group()
@@ -196,28 +192,15 @@ class Replaying(Settling):
         if self.owed_since(since) or any(self._moves_since(holder, changed) for holder, changed in holders.items()):
             self.rebuild(since, holders)
             return
-        self._hands.clear()
-        self._seats.clear()
-        self.touch_debts(since)
         starts: set[Instant] = set()
-        dirty: dict[bytes, Instant] = {}
         for holder, changed in sorted(holders.items(), key=lambda item: item[1]):
             key = holder_key(self.customer, holder)
             self.touch(key, changed)
             row = self.book.load(SCOPE, self.scope_key(key))
-            if row is None or row.stretch is None:
-                continue
-            again = list(self.burns_of(row.number, changed, FOREVER))
-            if not again and row.stretch.start < changed:
-                row.stretch.revision = -1
-                self._save_scope(key, row)
-                continue
-            starts |= self._rework_one(key, holder, row, changed, again)
-            before = self.stretch_before(row, changed)
-            dirty[key] = ORIGIN if before is None else before.start
+            if row is not None:
+                starts |= self._rework_one(key, holder, row, changed)
         for start in sorted(starts):
-            self._ripple(self.group_at(start), dirty)
-            dirty = {}
+            self._ripple(self.group_at(start), {})
 
     def _moves_since(self, holder: Holder, since: Instant) -> bool:
         """Whether a carried move touches a seat from an instant on."""
@@ -227,33 +210,25 @@ class Replaying(Settling):
             and bool(self._moves(holder, since, FOREVER))
         )
 
-    def _rework_one(
-        self, key: bytes, holder: Holder, row: ScopeRow, since: Instant, again: list[tuple[Instant, str, Amount]]
-    ) -> set[Instant]:
+    def _rework_one(self, key: bytes, holder: Holder, row: ScopeRow, since: Instant) -> set[Instant]:
         """Takes a scope's burns from `since` on out of its stretches and puts them back into new ones. Answers the starts of
         the stretches of the group that this changed."""
-        burns = [Burn(time, id, amount, key) for time, id, amount in again]
+        burns = [Burn(time, id, amount, key) for time, id, amount in self.burns_of(row.number, since, FOREVER)]
         base = self.stretch_before(row, since)
-        touched: set[Instant] = set()
         for burn in burns:
             if base is not None and self.stretch_at(row, burn.time) is base:
-                group_stretch = self.group_at(base.group_start)
-                self._place(base, group_stretch, holder, burn, -1)
-                touched.add(group_stretch.start)
-        if base is not None:
-            self._save_stretch(key, row, base)
+                self._place(base, self.group_at(base.group_start), holder, burn, -1)
         stretch = self.stretch_after(row, since - 1)
         while stretch is not None:
             group_stretch = self.group_at(stretch.group_start)
             self._shift(stretch, group_stretch, [(part.tail, -part.amount) for part in stretch.parts], since)
-            touched.add(group_stretch.start)
             stretch = self.stretch_after(row, stretch.start)
         self._cut_scope(key, since)
+        touched: set[Instant] = set()
         for burn in burns:
             group_stretch = self._group_for(burn.time)
             stretch = self._stretch_for(key, holder, row, burn.time, group_stretch)
             self._place(stretch, group_stretch, holder, burn, 1)
             self._save_stretch(key, row, stretch)
             touched.add(group_stretch.start)
-            self._note_debt(key, holder, stretch, group_stretch)
         return touched

@@ -97,8 +97,6 @@ class Settling(Burning):
         dry = shared.dry
         assert dry is not None
         for burn in self.burns(dry[0], self._end_of(group_stretch)):
-            if (burn.time, burn.id) < (dry[0], dry[1]) or burn.time < group_stretch.start:
-                continue
             if shared.contract not in (0, int.from_bytes(burn.holder[:4], "big")):
                 continue
             old = self._portions_of(burn, group_stretch)
@@ -134,7 +132,7 @@ class Settling(Burning):
             row = self._scope(key)
             start = since
             while True:
-                following = self.stretch_after(row, max(start, group_stretch.start - 1))
+                following = self.stretch_after(row, start)
                 if following is None:
                     break
                 if following.start >= end:
@@ -161,12 +159,9 @@ class Settling(Burning):
             return False
         parts = [(part.tail, part.amount) for part in stretch.parts]
         self._shift(stretch, group_stretch, [(tail, -amount) for tail, amount in parts], stretch.start)
-        if stretch.over != fresh.over:
-            self.owe_otherwise()
         stretch.own, stretch.over, stretch.frozen = fresh.own, fresh.over, fresh.frozen
         self._shift(stretch, group_stretch, parts, stretch.start)
         self._save_stretch(key, row, stretch)
-        self.touch(key, stretch.start)
         return True
 
     def _reopen_group(self, previous: GroupStretch, stretch: GroupStretch) -> bool:
@@ -180,7 +175,6 @@ class Settling(Burning):
                 changed = True
                 old.left, old.granted = new.left, new.granted
                 # It is not marked as dry where nothing is left: burns may end at it that their own grants paid.
-                self.touch_pool(old.contract, stretch.start)
         if changed:
             self._save_group_stretch(stretch)
         return changed
