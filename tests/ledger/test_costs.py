@@ -153,6 +153,19 @@ def test_a_void_of_a_grant_said_anew_each_hour_plays_again_what_was_burned_in_th
     assert cost(40) < 1.5 * cost(20)
 
 
+def test_a_void_of_a_seats_grant_leaves_alone_what_others_burned() -> None:
+    """Others are played again only where a carried move or a debt connects them."""
+    story = """
+        subscription team seats ana cy
+        move cy to di carrying at 01-02
+        grant gift 5 to seat ana from 01-03
+        grant ours 1000 from 01-03
+        burn 1 by ana at 01-04
+    """
+    others = "\n".join(f"burn 1 by s{n} at {_hour(n)}" for n in range(100, 200))
+    assert rows_for(story + others, "void gift at 01-03") < 50
+
+
 def test_an_idle_year_of_hourly_slices_is_one_step_while_nobody_owes() -> None:
     story = """
         contract c carry from 2026-01-01
