@@ -187,6 +187,17 @@ def test_how_things_stand_is_looked_up_when_somebody_asks(worker: Held) -> None:
     assert now("stopped_partitions", partition="0") == 1
 
 
+def test_a_disk_that_does_not_answer_takes_no_other_metric_away(worker: Held) -> None:
+    shard = worker.shards.get(0)
+    assert shard is not None
+    shard.close()
+
+    said = exposed(worker)
+
+    assert b'seatstream_lag_records{partition="0",topic="credit-burn"} 10.0' in said
+    assert b"seatstream_waiting_facts{" not in said
+
+
 def test_what_a_customer_is_called_is_nobodys_label(worker: Held) -> None:
     assert b"acme" not in exposed(worker)
     assert b"seatstream_waiting_facts" in exposed(worker)
