@@ -18,7 +18,7 @@ from ledger.answers import Balance
 from ledger.facts import AnyFact, Value, topic
 from ledger.instants import DAY, FOREVER, HOUR, SECOND, Every, Instant, Span, instant
 from ledger.ledger import Ledger
-from ledger.outcome import Folded, Outcome, Refused, Repeated, Waiting
+from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Waiting
 from tables.memory import MemoryRows
 from tables.overlay import Overlay
 from tables.shard import Shard
@@ -30,6 +30,7 @@ from tests.ledger.model import Model
 from tests.wire.exact import Exact, closed, loads
 from wire import answers
 from wire.codec import Unreadable, read, write
+from wire.control import read_control
 from wire.schemas import documents
 from wire.topics import INPUTS
 
@@ -211,7 +212,13 @@ def _fold(model: Model, chunks: list[list[ConsumerRecord]], prefix: str) -> Iter
             clock = now
             for fact, outcome in model.advance(now):
                 yield from _refused(sources[_identity(fact)], outcome)
-        read_as = read(record.topic.removeprefix(prefix), record.key, record.value)
+        kind = record.topic.removeprefix(prefix)
+        if kind == "control":
+            said = read_control(record.value)
+            if isinstance(said, Refusal):
+                yield _letter_of(record, said.code)
+            continue
+        read_as = read(kind, record.key, record.value)
         if isinstance(read_as, Unreadable):
             yield _letter_of(record, read_as.refusal.code)
             continue
