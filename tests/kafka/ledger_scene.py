@@ -4,10 +4,10 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 import orjson
@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
 from ledger.answers import Balance
-from ledger.facts import AnyFact, Value, topic
-from ledger.instants import DAY, FOREVER, HOUR, SECOND, Every, Instant, Span, instant
+from ledger.facts import AnyFact, Topic, Value, topic
+from ledger.instants import DAY, FOREVER, HOUR, ORIGIN, SECOND, Every, Instant, Span, instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Waiting
 from tables.memory import MemoryRows
@@ -30,9 +30,9 @@ from tests.ledger.model import Model
 from tests.wire.exact import Exact, closed, loads
 from wire import answers
 from wire.codec import Unreadable, read, write
-from wire.control import read_control
+from wire.control import Tick, read_control
 from wire.schemas import documents
-from wire.topics import INPUTS
+from wire.topics import FORWARDED, INPUTS, Topics
 
 #: Histories play in the past, and arrive now: what is late is for the ledger's own tests.
 BOUNDS: Final = {"lateness": 3_650 * DAY, "ahead": 24 * HOUR, "wait": 2 * SECOND}
@@ -103,7 +103,7 @@ class LedgerScene(Scene):
         try:
             for partition in range(self.topics.partitions):
                 model = Model(**BOUNDS)
-                expected.update(_fold(model, chunks[partition], self.topics.prefix))
+                expected.update(_fold(model, chunks[partition], self.topics, self.settings.get("SEATSTREAM_CLOCK")))
                 rows = Overlay(shards[partition])
                 mine = [name for name in self.instants if self.topics.partition_of(name.encode()) == partition]
                 self._balances_must_agree(model, Ledger(rows, **BOUNDS), mine)
@@ -112,6 +112,7 @@ class LedgerScene(Scene):
             for shard in shards.values():
                 shard.close()
         assert letters == expected
+        self._forwarded_once(record for taken in chunks.values() for chunk in taken for record in chunk)
         for record in (await self.read("history-snapshot"))[:: max(1, len(said) // 300)]:
             SNAPSHOT.validate(loads(record.value))
         again = Counter((one["snapshot_id"], one.get("part")) for one in said)
@@ -137,6 +138,23 @@ class LedgerScene(Scene):
             )
             found[entry.partition].append(taken)
         return found
+
+    def _forwarded_once(self, records: Iterable[ConsumerRecord]) -> None:
+        """What came in the wrong partition came once more, in the right one."""
+        left, come = Counter[Any](), Counter[Any]()
+        for record in records:
+            kind = self.topics.kind(record.topic)
+            if kind not in FACT_TOPICS:
+                continue
+            source = dict(record.headers).get(FORWARDED)
+            if source is not None:
+                come[kind, record.value, int(source)] += 1
+                continue
+            fact = read(cast(Topic, kind), record.key, record.value, record.headers)
+            if isinstance(fact, Unreadable) or self.topics.partition_of(fact.customer_id.encode()) == record.partition:
+                continue
+            left[kind, record.value, record.partition] += 1
+        assert come == left
 
     def _balances_must_agree(self, model: Model, ledger: Ledger, customers: Sequence[str]) -> None:
         assert set(ledger.customers()) >= set(model.customers())
@@ -202,27 +220,33 @@ def _letter(record: ConsumerRecord) -> Letter:
     return Letter((of["topic"], int(of["partition"]), int(of["offset"])), of["code"], record.key, record.value)
 
 
-def _fold(model: Model, chunks: list[list[ConsumerRecord]], prefix: str) -> Iterator[Letter]:
-    """What the model refuses of these records."""
-    clock = None
+def _fold(
+    model: Model, chunks: list[list[ConsumerRecord]], topics: Topics, clock: str | None = None
+) -> Iterator[Letter]:
+    """What the model refuses of these records; `clock` as in SEATSTREAM_CLOCK."""
+    now: Instant | None = None
     sources: dict[tuple[str, str, str], ConsumerRecord] = {}
     for record in (record for chunk in chunks for record in chunk):
-        now = record.timestamp * 1000
-        if clock is None or now > clock:
-            clock = now
+        kind = topics.kind(record.topic)
+        said = read_control(record.value) if kind == "control" else None
+        told = record.timestamp * 1000
+        if clock == "topic":
+            told = said.time if isinstance(said, Tick) else now or ORIGIN
+        if now is None or told > now:
+            now = told
             for fact, outcome in model.advance(now):
                 yield from _refused(sources[_identity(fact)], outcome)
-        kind = record.topic.removeprefix(prefix)
-        if kind == "control":
-            said = read_control(record.value)
-            if isinstance(said, Refusal):
-                yield _letter_of(record, said.code)
+        if isinstance(said, Refusal):
+            yield _letter_of(record, said.code)
+        if kind not in FACT_TOPICS:
             continue
-        read_as = read(kind, record.key, record.value)
+        read_as = read(cast(Topic, kind), record.key, record.value, record.headers)
         if isinstance(read_as, Unreadable):
             yield _letter_of(record, read_as.refusal.code)
             continue
-        outcome = model.fold(read_as, now)
+        if topics.partition_of(read_as.customer_id.encode()) != record.partition:
+            continue  # it is forwarded
+        outcome = model.fold(read_as, told if clock != "topic" else now)
         settled = model.settled()
         if isinstance(outcome, Waiting):
             sources[_identity(read_as)] = record
@@ -258,13 +282,16 @@ def histories() -> list[list[AnyFact]]:
     while len(found) < CUSTOMERS:
         history = [fact for fact, _ in draw_history(random.Random(seed), FACTS)]
         span = (int(time.time()) * SECOND - max(fact.time for fact in history)) // HOUR * HOUR
-        moved = [
-            msgspec.structs.replace(_later(fact, span), customer_id=f"{fact.customer_id}-{seed}") for fact in history
-        ]
-        if _agreed(moved):
+        moved = retold(history, span, f"-{seed}")
+        if agreed(moved):
             found.append(moved)
         seed += 1
     return found
+
+
+def retold(history: Sequence[AnyFact], later: Span, suffix: str) -> list[AnyFact]:
+    """The same of another customer, so much later."""
+    return [msgspec.structs.replace(_later(fact, later), customer_id=f"{fact.customer_id}{suffix}") for fact in history]
 
 
 _INSTANTS = {"time", "starting_at", "ending_before", "effective_at", "expires_at", "voided_at", "anchor"}
@@ -286,7 +313,8 @@ def _later(value: Any, span: Span) -> Any:
     )
 
 
-def _agreed(history: Sequence[AnyFact]) -> bool:
+def agreed(history: Sequence[AnyFact]) -> bool:
+    """Whether the ledger and the model say the same of it."""
     ledger, model = Ledger(MemoryRows(), **BOUNDS), Model(**BOUNDS)
     now = max(fact.time for fact in history)
     try:
