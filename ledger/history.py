@@ -231,7 +231,7 @@ def was_known(account: Account, holder: Holder, at: Instant) -> bool:
     row = account.book.load(SCOPE, account.scope_key(holder_key(account.customer, holder)))
     if row is not None and any(True for _ in account.burns_of(row.number, ORIGIN, at)):
         return True
-    return any(credit.start <= at and credit.start < credit.end for credit in account.credits_ever(holder, at))
+    return any(True for _ in account.credits_ever(holder, at))
 
 
 def is_assigned(account: Account, holder: Holder, at: Instant) -> bool:
@@ -288,7 +288,7 @@ def _parts_before(account: Account, holder: Holder, row: ScopeRow, stretch: Stre
     parts: list[Part] = []
     fewer, sign = _fewer(
         account.burns_of(row.number, stretch.start, at),
-        account.burns_of(row.number, max(stretch.start, at), FOREVER if following is None else following.start),
+        account.burns_of(row.number, at, FOREVER if following is None else following.start),
     )
     if sign < 0:
         parts = [Part(part.tail, part.amount) for part in stretch.parts]
@@ -326,7 +326,7 @@ def _group_as_of(account: Account, stretch: GroupStretch, at: Instant) -> GroupS
     whichever are fewer."""
     following = account.group_after(stretch.start)
     end = FOREVER if following is None else following.start
-    fewer, sign = _fewer(account.burns(stretch.start, at), account.burns(max(stretch.start, at), end))
+    fewer, sign = _fewer(account.burns(stretch.start, at), account.burns(at, end))
     shared = [
         Shared(one.name, one.contract, one.left, one.granted, one.drawn if sign < 0 else 0, one.rank, one.dry)
         for one in stretch.shared

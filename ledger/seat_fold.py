@@ -141,7 +141,6 @@ class Fold:
                 raise LawBroken("L11", f"the step of {instants.text(self.since)} is gone")
             self.old_steps[self.since] = step
             self._by = step.edit_id
-            self.base_step = self.since
 
     def _go_back(self) -> None:
         """Take the fold back to just before `since`."""
