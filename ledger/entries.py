@@ -108,6 +108,7 @@ def _behind(lines: Iterator[Entry], behind: Entry) -> Iterator[Entry]:
 
 
 def entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, str, int, str, int]:
+    """The place of a line among others: one total order, that of L13 within an instant."""
     scope = entry.scope
     return (
         entry.time,
