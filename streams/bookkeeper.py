@@ -33,6 +33,7 @@ from tables.store import CURSOR
 from wire.codec import Unreadable, read
 from wire.control import read_control
 from wire.outputs import Source, dead_letter, type_of
+from wire.rules import read_rule, write_rule
 from wire.topics import FORWARDED, OWN_MESSAGE_BYTES, Topics
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,8 @@ class _Batch:
             yield from self._come_to(now)
         if isinstance(said, Refusal):
             yield from self._refuse(record, said, None)
+        elif record.kind == "alert-rule":
+            yield from self._copy(record)
         elif record.kind in FACTS:
             yield from self._fold(record)
 
@@ -177,6 +180,16 @@ class _Batch:
             for waited, outcome in self._ledger.advance(now):
                 yield from self._settled(waited, outcome)
             self._wait_over_at = self._next_wait_over()
+
+    def _copy(self, record: Record) -> Iterator[Output]:
+        """A rule reaches every partition through `control`, in order with the facts there."""
+        rule = read_rule(record.key, record.value, record.headers)
+        if isinstance(rule, Unreadable):
+            yield from self._refuse(record, rule.refusal, rule.id)
+            return
+        copy = write_rule(rule)
+        for partition in range(self._topics.partitions):
+            yield Output("control", None, copy, (), partition)
 
     def _fold(self, record: Record) -> Iterator[Output]:
         fact = read(cast(Topic, record.kind), record.key, record.value, record.headers)

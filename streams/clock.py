@@ -3,7 +3,6 @@
 from typing import Literal
 
 from ledger.instants import ORIGIN, Instant
-from ledger.outcome import Refusal
 from ledger.row import Row
 from ledger.rows import Book, Kind
 from wire.control import Tick
@@ -30,8 +29,8 @@ class Clock:
         kept = book.load(CLOCK, CLOCK_KEY)
         self.now = self._kept = ORIGIN if kept is None else kept.now
 
-    def told(self, appended_at: Instant, said: Tick | Refusal | None) -> Instant:
-        """What time a record says that it is."""
+    def told(self, appended_at: Instant, said: object) -> Instant:
+        """What time a record says that it is; `said`: what one of `control` says."""
         if self._source == "system":
             return appended_at
         return said.time if isinstance(said, Tick) else self.now

@@ -42,10 +42,10 @@ class Desk:
     def restart(self) -> None:
         self.keeper = Bookkeeper(self.settings, self.settings.topics)
 
-    def record(self, kind: str, value: bytes, now: Instant | None = None) -> Record:
+    def record(self, kind: str, value: bytes | None, now: Instant | None = None, key: bytes = b"key") -> Record:
         now = self.now if now is None else now
         self._offsets[kind] += 1
-        return Record(kind, self.partition, self._offsets[kind] - 1, now // 1000, b"key", value, [("h", b"1")])
+        return Record(kind, self.partition, self._offsets[kind] - 1, now // 1000, key, value, [("h", b"1")])
 
     def fold(self, *records: Record) -> list[Output]:
         """What leaves with a batch, and with the empty ones that go on where it was left unfinished."""
