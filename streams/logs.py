@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
-#: How often a complaint of Kafka's clients is worth a line.
+#: How often a complaint about Kafka is worth a line, and whose.
 AGAIN_S = 10
+COMPLAINERS = ("aiokafka", "streams.ticker")
 #: Shorter ones are no secrets, and would be found in half of all words.
 SECRET_LENGTH = 4
 
@@ -77,14 +78,14 @@ class JsonLines(_Lines):
 
 
 class _Patience(logging.Filter):
-    """While a broker is away Kafka's clients say so dozens of times a second; once in a while is enough."""
+    """While a broker is away its clients say so dozens of times a second; once in a while is enough."""
 
     def __init__(self) -> None:
         super().__init__()
         self._said: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith("aiokafka"):
+        if not record.name.startswith(COMPLAINERS):
             return True
         what = record.name, str(record.msg)
         said = self._said.get(what)

@@ -5,7 +5,7 @@ What was folded is counted when it is committed, so that a batch that is folded 
 """
 
 import time
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -51,6 +51,8 @@ class Tally:
         self.facts: Counts[tuple[str, str]] = Counts()
         self.refusals: Counts[str] = Counts()
         self.snapshots: Counts[str] = Counts()
+        #: Facts of credit-burn that were folded: nearly all that there are.
+        self.burns = 0
         self.differing = 0
         self.strangers = 0
 
@@ -58,6 +60,8 @@ class Tally:
         """It is committed."""
         for (topic, outcome), number in self.facts.items():
             FACTS.labels(topic, outcome).inc(number)
+        if self.burns:
+            FACTS.labels("credit-burn", "folded").inc(self.burns)
         for code, number in self.refusals.items():
             REFUSALS.labels(code).inc(number)
         for kind, number in self.snapshots.items():
@@ -75,12 +79,13 @@ class Latency(Collector):
         self._count, self._sum_ms = 0, 0
         registry.register(self)
 
-    def observe(self, ages_ms: list[int]) -> None:
-        ages_ms.sort()
+    def observe(self, times_ms: list[int], now_ms: int) -> None:
+        """Events of these times, in order, are over now."""
         for number, bucket in enumerate(self._buckets):
-            self._within[number] += bisect_right(ages_ms, bucket * 1000)
-        self._count += len(ages_ms)
-        self._sum_ms += sum(ages_ms)
+            self._within[number] += len(times_ms) - bisect_left(times_ms, now_ms - bucket * 1000)
+        self._count += len(times_ms)
+        # Our clock may be behind the broker's, and a sum never falls.
+        self._sum_ms += max(0, now_ms * len(times_ms) - sum(times_ms))
 
     def collect(self) -> Iterator[Metric]:
         buckets = [*zip(map(floatToGoString, self._buckets), map(float, self._within), strict=True)]
@@ -91,7 +96,7 @@ class Latency(Collector):
 
 EVENT = Latency(
     "seatstream_event_to_commit_seconds",
-    "From the broker's append of a fact to the commit of what follows from it, by the clocks of both machines.",
+    "From the broker's append of a fact or tick to the commit of what follows from it, by both clocks.",
     _EVENT_S,
     REGISTRY,
 )
@@ -101,5 +106,5 @@ def committed(records: Iterable[Record], fold_s: float, commit_s: float) -> None
     """A batch is committed."""
     FOLD.observe(fold_s)
     COMMIT.observe(commit_s)
-    now_ms = time.time_ns() // 1_000_000
-    EVENT.observe([max(0, now_ms - record.timestamp_ms) for record in records if record.kind != "control"])
+    # Records were merged by their append times.
+    EVENT.observe([record.timestamp_ms for record in records], time.time_ns() // 1_000_000)

@@ -161,10 +161,8 @@ def _flat(fact: Schema) -> Schema:
     }
 
 
-def _event(facts: list[Schema]) -> Schema:
+def _envelope() -> Schema:
     return {
-        "description": "The same as a structured CloudEvent 1.0: `source` and `id` together name the fact, `subject` is the"
-        " customer, `data` holds the rest.",
         "type": "object",
         "properties": {
             "specversion": {"const": SPECVERSION},
@@ -172,6 +170,14 @@ def _event(facts: list[Schema]) -> Schema:
             "source": {"type": "string", "minLength": 1, "maxLength": NAME_LENGTH, "pattern": r"^[^\n]*$"},
         },
         "required": ["specversion", "id", "source", "type"],
+    }
+
+
+def _event(facts: list[Schema]) -> Schema:
+    return {
+        "description": "The same as a structured CloudEvent 1.0: `source` and `id` together name the fact, `subject` is the"
+        " customer, `data` holds the rest.",
+        **_envelope(),
         "allOf": [
             _said_once(facts[0], "time", "time"),
             _said_once(facts[0], "subject", "customer_id"),
@@ -216,16 +222,30 @@ def rule_schema() -> Schema:
         for scope in scopes
     ]
     archived = {"required": ["archived"], "properties": {"archived": {"const": True}}}
+    rule = {
+        "type": "object",
+        "properties": {"rule_id": rules[0]["properties"]["rule_id"], "archived": {"type": ["boolean", "null"]}},
+        "required": ["rule_id"],
+        "if": archived,
+        "else": _factored(rules),
+    }
+    event = _envelope() | {
+        "properties": _envelope()["properties"]
+        | {"type": {"type": "string", "minLength": 1, "maxLength": NAME_LENGTH}},
+        "anyOf": [{"required": ["data"], "properties": {"data": {"$ref": "#/$defs/rule"}}}, _ENCODED],
+    }
     return _explained(
         {
             "$schema": DRAFT,
             "title": "A rule of alert-rule",
-            "type": "object",
-            "properties": {"rule_id": rules[0]["properties"]["rule_id"], "archived": {"type": ["boolean", "null"]}},
-            "required": ["rule_id"],
-            "if": archived,
-            "else": _factored(rules),
-            "$defs": {name: DEFINITIONS[name] for name in ("amount", "span")},
+            "if": {"required": ["specversion"]},
+            "then": {"$ref": "#/$defs/cloudevent"},
+            "else": {"$ref": "#/$defs/rule"},
+            "$defs": {
+                "rule": rule,
+                "cloudevent": {"description": "The same as a structured CloudEvent 1.0.", **event},
+                **{name: DEFINITIONS[name] for name in ("amount", "span")},
+            },
         }
     )
 

@@ -125,8 +125,8 @@ def test_latencies_are_counted_event_by_event() -> None:
     registry = CollectorRegistry()
     latency = metrics.Latency("age_seconds", "Ages.", (0.01, 0.1, 1.0), registry)
 
-    latency.observe([150, 5, 10, 11])
-    latency.observe([3_000])
+    latency.observe([850, 989, 990, 995], now_ms=1_000)
+    latency.observe([1_000], now_ms=4_000)
 
     held = {
         bucket: registry.get_sample_value("age_seconds_bucket", {"le": bucket})
