@@ -6,10 +6,12 @@ It carries and decides nothing: `wire.codec` reads, `ledger` folds, `streams.pub
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 import orjson
 
+from alerts.watcher import Memory, Watcher
+from ledger import instants
 from ledger.facts import AnyFact, BurnVoided, CreditBurn, Topic, topic
 from ledger.identities import forgotten
 from ledger.instants import FOREVER, ORIGIN, Instant
@@ -32,8 +34,8 @@ from tables.overlay import Overlay
 from tables.store import CURSOR
 from wire.codec import Unreadable, read
 from wire.control import read_control
-from wire.outputs import Source, dead_letter, type_of
-from wire.rules import read_rule, write_rule
+from wire.outputs import Source, dead_letter, threshold_alert, type_of
+from wire.rules import Archived, Rule, read_rule, write_rule
 from wire.topics import FORWARDED, OWN_MESSAGE_BYTES, Topics
 
 log = logging.getLogger(__name__)
@@ -59,13 +61,21 @@ class KeptRow(Row):
 KEPT = Kind("state", b"P", KeptRow)
 
 
+class Remembered:
+    """What is remembered of a partition from batch to batch. It only saves reading rows."""
+
+    def __init__(self) -> None:
+        self.said = Marks()
+        self.watched = Memory()
+
+
 class Bookkeeper:
     """The fold of every partition. What it remembers beside the rows only saves work (`forget`)."""
 
     def __init__(self, settings: Settings, topics: Topics) -> None:
         self.topics = topics
         self._settings = settings
-        self._marks: dict[int, Marks] = {}
+        self._remembered: dict[int, Remembered] = {}
         self._placed: dict[str, int] = {}
         self._strangers = Strangers()
         #: Of the last batch of each partition.
@@ -75,8 +85,10 @@ class Bookkeeper:
         self, partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe = nobody_waits
     ) -> Iterator[Output | Unfinished]:
         """Folds a batch. `LawBroken` goes through: it stops the partition."""
-        marks = self._marks.setdefault(partition, Marks())
-        batch = _Batch(self._settings, self.topics, partition, rows, breathe, marks, self._belongs, self._strangers)
+        remembered = self._remembered.setdefault(partition, Remembered())
+        batch = _Batch(
+            self._settings, self.topics, partition, rows, breathe, remembered, self._belongs, self._strangers
+        )
         self._tallies[partition] = batch.tally
         for record in records:
             yield from batch.take(record)
@@ -94,7 +106,7 @@ class Bookkeeper:
 
     def forget(self, partition: int) -> None:
         """The rows of this partition may be others than those that were seen last."""
-        self._marks.pop(partition, None)
+        self._remembered.pop(partition, None)
         self._tallies.pop(partition, None)
 
     def _belongs(self, customer_id: str, partition: int) -> bool:
@@ -116,7 +128,7 @@ class _Batch:
         partition: int,
         rows: Overlay,
         breathe: Breathe,
-        marks: Marks,
+        remembered: Remembered,
         belongs: Callable[[str, int], bool],
         strangers: Strangers,
     ) -> None:
@@ -125,7 +137,7 @@ class _Batch:
         self._partition = partition
         self._rows = rows
         self._breathe = breathe
-        self._marks = marks
+        self._remembered = remembered
         self._belongs = belongs
         self._strangers = strangers
         self.tally = Tally()
@@ -140,6 +152,7 @@ class _Batch:
         self._lateness = settings.lateness_ms * 1000
         self._book = Book(rows)
         self._notes = Notes()
+        self._watcher = self._watch()
         self._clock = Clock(self._book, settings.clock)
         #: How far each input is folded.
         self._offsets = {
@@ -159,6 +172,8 @@ class _Batch:
             yield from self._come_to(now)
         if isinstance(said, Refusal):
             yield from self._refuse(record, said, None)
+        elif isinstance(said, Rule | Archived):
+            self._watcher.rule(said, self._clock.now)
         elif record.kind == "alert-rule":
             yield from self._copy(record)
         elif record.kind in FACTS:
@@ -230,20 +245,30 @@ class _Batch:
         publisher = Publisher(
             Moment(self._rows, self._clock.now, self._offsets, self._breathe),
             self._notes,
-            self._marks,
+            self._remembered.said,
             every=self._settings.snapshot_ms * 1000,
             lateness=self._settings.lateness_ms * 1000,
         )
         for message in publisher.messages():
             self.tally.snapshots[type_of(message)] += 1
             yield Output("history-snapshot", message.key, message.value, message.headers)
-        self._notes = Notes()
-        self.unfinished = publisher.unfinished
+        for alert in self._watcher.close(self._clock.now):
+            message = threshold_alert(alert, self._as_of())
+            yield Output("threshold-alert", message.key, message.value, message.headers)
+        self.unfinished = publisher.unfinished or self._watcher.is_behind()
+        self._notes, self._watcher = Notes(), self._watch()
+
+    def _watch(self) -> Watcher:
+        return Watcher(self._rows, self._remembered.watched, self._breathe, lateness=self._lateness)
+
+    def _as_of(self) -> dict[str, Any]:
+        return {"event_time": instants.text(self._clock.now), "offsets": dict(self._offsets)}
 
     # --- what became different ---
 
     def _note(self, fact: AnyFact, outcome: Folded) -> None:
         self._notes.note(fact, outcome)
+        self._watcher.note(fact, outcome)
         self.tally.facts[topic(fact), "folded"] += 1
         if isinstance(fact, CreditBurn | BurnVoided):
             if isinstance(fact, CreditBurn):
