@@ -2,34 +2,53 @@
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import faust
+from faust.app.base import BootStrategy
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.types.auth import CredentialsT
 
 from streams.batches import ChunkConsumer, ChunkSchema, ChunkTransport
 from streams.fold import Fold
 from streams.hands import Hands
 from streams.intake import MOST_RECORDS, Intake
+from streams.outcomes import Outcomes
+from streams.pulse import Pulse
+from streams.serving import Serving, Window
 from streams.settings import Settings, SettingsWrong
 from streams.ticker import Ticker
 from streams.transactions import CHANGELOGS
 from tables.faust_tables import RowTable, RowTableManager
 from tables.shard import TABLES, Shards
 from tables.store import Memory
+from web.tokens import Tokens, TokensUnfit
 from wire.topics import INPUTS, Topics
+
+
+class Boot(BootStrategy):
+    """Starts our own server in the place of Faust's: before there is a consumer, so that it can say what is missing."""
+
+    app: "App"
+
+    def web_server(self) -> Iterable[Any]:
+        return [] if self.app.window is None else [self.app.window]
 
 
 class App(faust.App):
     """A Faust app that also knows its topics, its rows and its hands."""
 
     logger = logging.getLogger("faust.worker")
+    BootStrategy = Boot
 
     wire: Topics
     intake: Intake
     shards: Shards
     hands: Hands
+    outcomes: Outcomes
+    #: None where nobody is to be answered.
+    window: Window | None = None
     #: Called when the app begins to stop, before it waits for anybody.
     on_stopping: Callable[[], object] | None = None
 
@@ -61,10 +80,7 @@ def create(
         stream_buffer_maxsize=16,
         stream_wait_empty=True,
         stream_recovery_delay=0.0,
-        web_enabled=web,
-        web_bind=settings.web_host,
-        web_host=settings.web_host,
-        web_port=settings.web_port,
+        canonical_url=settings.url,
         autodiscover=False,
     )
     intake = Intake(most_records)
@@ -73,7 +89,8 @@ def create(
     hands = Hands(
         fold, topics=topics, group=settings.group, kafka=kafka, shards=shards, intake=intake, obeyed=settings.obeyed
     )
-    app.transport = ChunkTransport(app, topics=topics, kafka=kafka, intake=intake, settle=hands.settle)
+    pulse = Pulse(settings.session_ms / 1000)
+    app.transport = ChunkTransport(app, topics=topics, kafka=kafka, intake=intake, settle=hands.settle, pulse=pulse)
     for table in TABLES:
         app.tables.add(RowTable(app, table, shards, topics.name(CHANGELOGS[table]), topics.partitions))
     cast(RowTableManager, app.tables).adopt = hands.adopt
@@ -87,10 +104,39 @@ def create(
         async for event in stream.noack().events():
             hands.take(event.value, event.ack)
 
+    app.outcomes = Outcomes()
+    if web:
+        serving = Serving(
+            topics=topics,
+            clock=settings.clock,
+            kafka=kafka,
+            hands=hands,
+            intake=intake,
+            outcomes=app.outcomes,
+            pulse=pulse,
+            assignment=lambda: _assignment(app),
+            url=str(app.conf.canonical_url),
+        )
+        app.window = Window(serving, settings, _tokens(settings))
     if settings.clock == "system":
         app.task(Ticker(hands, topics, kafka).run)
 
     return app
+
+
+def _assignment(app: App) -> dict[int, str]:
+    """Which worker has which partition, as the group's leader told everybody."""
+    told: Mapping[str, Mapping[str, Iterable[int]]] = cast(PartitionAssignor, app.assignor).external_topic_distribution
+    # All inputs of a partition have one owner.
+    name = app.wire.name(INPUTS[0])
+    return {partition: url for url, topics in told.items() for partition in topics.get(name, ())}
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    try:
+        return None if settings.tokens is None else Tokens(settings.tokens)
+    except TokensUnfit as error:
+        raise SettingsWrong(str(error)) from error
 
 
 def _check_free(host: str, port: int) -> None:

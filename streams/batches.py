@@ -23,6 +23,7 @@ from mode import Service
 from streams import header_names
 from streams.fold import Record
 from streams.intake import Chunk, Fetched, Intake, Source
+from streams.pulse import Pulse
 from wire.topics import INPUTS, Topics
 
 #: How long a fetch waits for records; a seek waits for a fetch.
@@ -45,6 +46,19 @@ class ChunkSchema(Schema[Any, Any]):
         return decode
 
 
+class HeardConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """A consumer of which is known when its group last heard of it."""
+
+    def __init__(self, *args: Any, pulse: Pulse, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._pulse = pulse
+
+    async def start(self) -> None:
+        await super().start()
+        # It joins no group before it has something to read, which comes later.
+        self._pulse.watch(self._coordinator)
+
+
 class ChunkThread(driver.AIOKafkaConsumerThread):
     """The consumer's own thread: heartbeats go on while the fold computes."""
 
@@ -53,8 +67,9 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = self.app.assignor
-        return AIOKafkaConsumer(
+        return HeardConsumer(
             **cast(ChunkTransport, transport).kafka,
+            pulse=cast(ChunkTransport, transport).pulse,
             client_id=conf.broker_client_id,
             group_id=conf.id,
             partition_assignment_strategy=[self._assignor],
@@ -249,8 +264,10 @@ class ChunkTransport(driver.Transport):
         kafka: Mapping[str, Any],
         intake: Intake,
         settle: Callable[[], Awaitable[None]],
+        pulse: Pulse,
     ) -> None:
         super().__init__(app.conf.broker_consumer, app)
+        self.pulse = pulse
         self.topics = topics
         self.kafka = kafka
         self.intake = intake

@@ -21,7 +21,7 @@ from ledger.row import Row
 from ledger.rows import Book, Breathe, Kind, instant_key, instant_of, nobody_waits, text_key
 from streams.balance_snapshots import Marks
 from streams.clock import Clock
-from streams.fold import UNFINISHED, Output, Record, Unfinished
+from streams.fold import UNFINISHED, Headers, Output, Record, Unfinished
 from streams.metrics import Tally
 from streams.moment import Moment
 from streams.notes import Notes
@@ -45,6 +45,9 @@ FACTS = frozenset({"contract-change", "seat-change", "credit-burn"})
 MOST_CUSTOMERS = 1_000_000
 #: A letter with its headers, so that it fits into a message of our own topics in any case.
 LETTER_BYTES = OWN_MESSAGE_BYTES - 2 * ROOM_BYTES
+
+#: Told of a fact's outcome.
+Tell = Callable[[int, Headers, Outcome], None]
 
 
 class KeptRow(Row):
@@ -75,6 +78,8 @@ class Bookkeeper:
     def __init__(self, settings: Settings, topics: Topics) -> None:
         self.topics = topics
         self._settings = settings
+        #: Called with each outcome, the partition and the headers that the fact came with; it counts once that is committed.
+        self.on_outcome: list[Tell] = []
         self._remembered: dict[int, Remembered] = {}
         self._placed: dict[str, int] = {}
         self._strangers = Strangers()
@@ -87,7 +92,7 @@ class Bookkeeper:
         """Folds a batch. `LawBroken` goes through: it stops the partition."""
         remembered = self._remembered.setdefault(partition, Remembered())
         batch = _Batch(
-            self._settings, self.topics, partition, rows, breathe, remembered, self._belongs, self._strangers
+            self._settings, self.topics, partition, rows, breathe, remembered, self._belongs, self._strangers, self._tell
         )
         self._tallies[partition] = batch.tally
         for record in records:
@@ -108,6 +113,10 @@ class Bookkeeper:
         """The rows of this partition may be others than those that were seen last."""
         self._remembered.pop(partition, None)
         self._tallies.pop(partition, None)
+
+    def _tell(self, partition: int, headers: Headers, outcome: Outcome) -> None:
+        for tell in self.on_outcome:
+            tell(partition, headers, outcome)
 
     def _belongs(self, customer_id: str, partition: int) -> bool:
         placed = self._placed.get(customer_id)
@@ -131,6 +140,7 @@ class _Batch:
         remembered: Remembered,
         belongs: Callable[[str, int], bool],
         strangers: Strangers,
+        tell: Tell,
     ) -> None:
         self._settings = settings
         self._topics = topics
@@ -142,6 +152,7 @@ class _Batch:
         self._strangers = strangers
         self.tally = Tally()
         self.burned: Counter[Seat] = Counter()
+        self._tell = tell
         self._ledger = Ledger(
             rows,
             breathe,
@@ -215,6 +226,8 @@ class _Batch:
             yield from self._forward(record, fact)
             return
         outcome = self._ledger.fold(fact, self._clock.arrival(record.timestamp_ms * 1000))
+        if record.headers:
+            self._tell(self._partition, record.headers, outcome)
         match outcome:
             case Folded():
                 self._note(fact, outcome)

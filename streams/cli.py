@@ -14,6 +14,7 @@ COMMANDS = (
     ("play", "streams.play", "play facts from a file, without Kafka, and show what follows"),
     ("redrive", "streams.redrive", "send dead letters again, chosen by code, customer, topic or time"),
     ("verify", "streams.verify", "prove that the rows and the outputs follow from the inputs; reads only"),
+    ("token", "streams.token", "make a token for the HTTP"),
     ("settings", "streams.settings", "print the settings that are in force"),
     ("broker", "streams.broker", "run the embedded Kafka until interrupted"),
 )

@@ -7,7 +7,7 @@ are older than the changelog, never newer, and the next owner reads the rest.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -58,6 +58,8 @@ class Hand:
     #: How many chunks were folded.
     step: int = 0
     task: asyncio.Task[None] | None = None
+    #: When the oldest record of the chunk in the hand was appended.
+    oldest_ms: int | None = None
     #: Why it stands still, where it does.
     stopped: str | None = None
 
@@ -95,6 +97,8 @@ class Hands:
         self.on_dropped: list[Callable[[int], None]] = []
         #: Rows that came from changelogs since partitions came last, and those that are still to come.
         self.restored = 0, 0
+        #: Called when all partitions go, before anybody else may open their rows.
+        self.on_settling: list[Callable[[], Awaitable[None]]] = []
 
     # --- coming and going ---------------------------------------------------------------------------------------------
 
@@ -159,12 +163,18 @@ class Hands:
             for task in late:
                 task.cancel()
         self._hands = {}
+        for let_go in self.on_settling:
+            await let_go()
         writers, self._writers = self._writers, {}
         await asyncio.gather(*(writer.stop() for writer in writers.values()))
 
     def stopped(self) -> Mapping[int, str]:
         """The partitions that stand still, and why."""
         return {partition: hand.stopped for partition, hand in self._hands.items() if hand.stopped is not None}
+
+    def hand(self, partition: int) -> Hand | None:
+        """The hand of a partition that is here."""
+        return self._hands.get(partition)
 
     def cursors(self) -> Mapping[int, Cursor]:
         """How far each partition here is folded: for each input the next offset."""
@@ -184,6 +194,7 @@ class Hands:
     async def _work(self, hand: Hand, chunk: Chunk) -> None:
         rows = Overlay(hand.shard)
         begun = time.monotonic()
+        hand.oldest_ms = chunk.records[0].timestamp_ms if chunk.records else None
         try:
             _check_start(hand, chunk)
             said = await in_breaths(lambda breathe: list(self._fold(chunk.partition, chunk.records, rows, breathe)))
@@ -208,7 +219,7 @@ class Hands:
         else:
             metrics.committed(chunk.records, folded - begun, time.monotonic() - folded)
             await self._keep(hand, chunk, changes, positions)
-            hand.cursor, hand.step = cursor, entry.step
+            hand.cursor, hand.step, hand.oldest_ms = cursor, entry.step, None
             for tell in self.on_committed:
                 tell(chunk.partition, cursor)
             self._intake.free(chunk, unfinished)

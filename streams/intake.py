@@ -146,6 +146,11 @@ class Intake:
         """For each input, how far it is folded or in the hand, and where it ends as far as we know."""
         return {kind: (source.cursor, source.end) for kind, source in self._partitions.get(partition, {}).items()}
 
+    def oldest_ms(self, partition: int) -> int | None:
+        """When the oldest record that waits for its hand was appended."""
+        inputs = self._partitions.get(partition, {}).values()
+        return min((source.records[0].timestamp_ms for source in inputs if source.records), default=None)
+
     # --- for the hands ------------------------------------------------------------------------------------------------
 
     async def chunks(self, patience_s: float) -> list[Chunk]:

@@ -6,6 +6,7 @@
 import argparse
 import os
 import re
+import socket
 import ssl
 import sys
 from collections.abc import Callable, Mapping
@@ -43,6 +44,7 @@ class Settings:
     data: Path
     web_host: str
     web_port: int
+    web_url: str | None
     tokens: Path | None
     clock: Literal["system", "topic"]
     lateness_ms: int
@@ -66,6 +68,14 @@ class Settings:
     def group(self) -> str:
         """The consumer group, and the beginning of each partition's transactional id."""
         return f"{self.prefix}seatstream"
+
+    @property
+    def url(self) -> str:
+        """Where the other workers reach this one."""
+        if self.web_url is not None:
+            return self.web_url
+        host = socket.gethostname() if self.web_host in ("0.0.0.0", "::") else self.web_host
+        return f"http://[{host}]:{self.web_port}" if ":" in host else f"http://{host}:{self.web_port}"
 
     @property
     def topics(self) -> Topics:
@@ -213,6 +223,19 @@ def _web(text: str) -> dict[str, Any]:
     return {"web_host": host, "web_port": port}
 
 
+def _url(text: str) -> dict[str, Any]:
+    if not text:
+        return {"web_url": None}
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and parts.hostname and not (parts.path.strip("/") or parts.query)
+    except ValueError:
+        fits = False
+    if not fits or "@" in text:
+        raise ValueError(f"{text!r} is no address of a worker; write http://10.0.0.7:6066")
+    return {"web_url": text.rstrip("/")}
+
+
 def _prefix(text: str) -> dict[str, Any]:
     if not re.fullmatch(r"[A-Za-z0-9._-]{0,100}", text):
         raise ValueError(f"{text!r} cannot begin a topic's name; use letters, digits, '.', '_' and '-', at most 100")
@@ -302,6 +325,7 @@ SETTINGS = (
     Setting("SEATSTREAM_REPLICATION", "1", "likewise", _whole("replication", 1, 9)),
     Setting("SEATSTREAM_DATA", "./data", "where RocksDB lives; each worker needs its own", _data),
     Setting("SEATSTREAM_WEB", "127.0.0.1:6066", "host and port of the view and the HTTP", _web),
+    Setting("SEATSTREAM_URL", "", "where other workers reach this one; none: as SEATSTREAM_WEB says", _url),
     Setting("SEATSTREAM_TOKENS", "", "a file of tokens with scopes; none: loopback only", _file("tokens")),
     Setting("SEATSTREAM_CLOCK", "system", "what moves time: system or topic", _choice("clock", "system", "topic")),
     Setting("SEATSTREAM_LATENESS", "P34D", "how late a fact may come", _duration("lateness_ms", "PT1S")),

@@ -13,4 +13,5 @@ def build(settings: Settings, topics: Topics, *, most_records: int = MOST_RECORD
     app = create(settings, topics, bookkeeper, most_records=most_records, web=web)
     app.hands.on_dropped.append(bookkeeper.forget)
     app.hands.on_committed.append(lambda partition, _: bookkeeper.committed(partition))
+    bookkeeper.on_outcome.append(app.outcomes.folded)
     return app

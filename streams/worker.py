@@ -94,7 +94,6 @@ def _give_up() -> None:
 def _to_come(settings: Settings) -> dict[str, bool]:
     """What the wire promises and no code does yet. Whoever sets it must not believe that it is done."""
     return {
-        "SEATSTREAM_TOKENS": settings.tokens is not None,
         "SEATSTREAM_WEBHOOKS": settings.webhooks is not None,
     }
 

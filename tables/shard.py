@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from tables.look import Look
 from tables.overlay import Changes, Table
 from tables.store import Memory, Position, Store
 
@@ -40,9 +41,39 @@ class Shard:
         for table in TABLES:
             self.table(table).reopen()
 
+    def look(self) -> "ShardLook":
+        """Both tables as they are now: as of the last commit. Has to be closed before the shard may be."""
+        return ShardLook(self.state.look(), self.trail.look())
+
     def close(self) -> None:
         self.state.close()
         self.trail.close()
+
+
+class ShardLook:
+    """The rows of one partition as they were between two commits; they are only looked at."""
+
+    __slots__ = ("_state", "_trail")
+
+    def __init__(self, state: Look, trail: Look) -> None:
+        self._state = state
+        self._trail = trail
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        return (self._state if table == "state" else self._trail).get(key)
+
+    def scan(self, table: Table, start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        return (self._state if table == "state" else self._trail).scan(start, end, reverse)
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        raise TypeError("whoever looks writes nothing")
+
+    def delete(self, table: Table, key: bytes) -> None:
+        raise TypeError("whoever looks writes nothing")
+
+    def close(self) -> None:
+        self._state.close()
+        self._trail.close()
 
 
 class Shards:

@@ -27,6 +27,7 @@ from rocksdict import (
     WriteBufferManager,
 )
 
+from tables.look import Look
 from tables.overlay import DROP
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,10 @@ class Store:
             rows.status()
         except Exception as error:
             raise self._told(error) from error
+
+    def look(self) -> Look:
+        """The rows as they are now, whatever is written afterwards. Has to be closed before the store may be."""
+        return Look(self._db)
 
     def write(self, rows: Mapping[bytes, bytes | None], position: Position) -> None:
         """Rows and position, in one atomic write."""

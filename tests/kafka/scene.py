@@ -81,9 +81,9 @@ class Scene:
         async with AIOKafkaProducer(**self.kafka) as producer:
             await producer.send_and_wait(self.topics.name(kind), value, key=b"raw", partition=partition)
 
-    def worker(self, name: str) -> "Worker":
-        """A worker process with a disk of its own; the same name is the same disk."""
-        worker = Worker(self, self.directory / name)
+    def worker(self, name: str, **variables: str) -> "Worker":
+        """A worker process with a disk of its own; the same name is the same disk. `variables`: what this one is told."""
+        worker = Worker(self, self.directory / name, variables)
         self.workers.append(worker)
         return worker
 
@@ -158,7 +158,7 @@ class Scene:
 class Worker:
     """A worker in a process of its own."""
 
-    def __init__(self, scene: Scene, disk: Path) -> None:
+    def __init__(self, scene: Scene, disk: Path, variables: Mapping[str, str]) -> None:
         environment = {
             "SEATSTREAM_BROKER": f"kafka://{scene.broker}",
             "SEATSTREAM_PREFIX": scene.topics.prefix,
@@ -166,6 +166,7 @@ class Worker:
             "SEATSTREAM_DATA": str(disk),
             "SEATSTREAM_SESSION": "PT6S",
             **scene.settings,
+            **variables,
         }
         disk.mkdir(parents=True, exist_ok=True)
         self.log = disk.with_suffix(f".{time.monotonic_ns()}.log")

@@ -8,6 +8,7 @@ from shutil import rmtree
 import pytest
 from rocksdict import Rdict
 
+from tables.look import LookOver
 from tables.shard import Shard, Shards
 from tables.store import FORMAT, Memory, Position, Store, StoreRefused, StoreTorn
 
@@ -177,4 +178,47 @@ def test_rows_that_cannot_be_read_are_never_rows_that_are_not_there(tmp_path: Pa
 
     torn.value.store.set_aside(torn.value)
     assert store.get(b"k00000") is None
+    store.close()
+
+
+def test_a_look_sees_one_moment(tmp_path: Path) -> None:
+    shard = Shard(0, tmp_path, Memory())
+    shard.commit({"state": {b"a": b"1", b"b": b"2"}, "trail": {b"t": b"1"}}, {"state": 1, "trail": 1}, 0)
+    look = shard.look()
+    shard.commit({"state": {b"a": b"9", b"c": b"3"}, "trail": {b"t": None}}, {"state": 2, "trail": 2}, 0)
+
+    assert [look.get("state", key) for key in (b"a", b"c")] == [b"1", None]
+    assert look.get("trail", b"t") == b"1"
+    assert list(look.scan("state", b"a", b"z")) == [(b"a", b"1"), (b"b", b"2")]
+    assert list(look.scan("state", b"a", b"b", reverse=True)) == [(b"a", b"1")]
+    assert list(look.scan("state", b"a", b"c", reverse=True)) == [(b"b", b"2"), (b"a", b"1")]
+    with pytest.raises(TypeError):
+        look.put("state", b"a", b"")
+    look.close()
+    with pytest.raises(LookOver):
+        look.get("state", b"a")
+    shard.close()
+    Shard(0, tmp_path, Memory()).close()
+
+
+def test_scans_of_a_look_take_turns(tmp_path: Path) -> None:
+    """Whoever is in the middle of one goes on where it was, in both directions."""
+    store = Store(tmp_path / "s", Memory())
+    store.write({b"%02d" % n: b"v" for n in range(0, 20, 2)}, Position(1, 0))
+    look = store.look()
+    store.write({b"%02d" % n: b"w" for n in range(20)} | {b"06": None}, Position(2, 0))
+
+    up, down, other = look.scan(b"02", b"12"), look.scan(b"02", b"12", reverse=True), look.scan(b"00", b"99")
+    met = [(next(up)[0], next(down)[0], next(other)[0]) for _ in range(5)]
+    assert met == [
+        (b"02", b"10", b"00"),
+        (b"04", b"08", b"02"),
+        (b"06", b"06", b"04"),
+        (b"08", b"04", b"06"),
+        (b"10", b"02", b"08"),
+    ]
+    assert list(up) == list(down) == [] and len(list(other)) == 5
+    assert list(look.scan(b"05", b"05")) == list(look.scan(b"05", b"05", reverse=True)) == []
+    assert [key for key, _ in look.scan(b"03", b"09", reverse=True)] == [b"08", b"06", b"04"]
+    look.close()
     store.close()
