@@ -92,7 +92,15 @@ class Bookkeeper:
         """Folds a batch. `LawBroken` goes through: it stops the partition."""
         remembered = self._remembered.setdefault(partition, Remembered())
         batch = _Batch(
-            self._settings, self.topics, partition, rows, breathe, remembered, self._belongs, self._strangers, self._tell
+            self._settings,
+            self.topics,
+            partition,
+            rows,
+            breathe,
+            remembered,
+            self._belongs,
+            self._strangers,
+            self._tell,
         )
         self._tallies[partition] = batch.tally
         for record in records:
