@@ -552,6 +552,7 @@ class Watcher:
             time=self._clock if message.state == "archived" else turn.at,
             cause_type=cause[0],
             cause_id=cause[1],
+            webhook=None if rule.webhook is None else msgspec.json.encode(rule.webhook),
         )
 
     # --- what comes by the clock, and what is done in steps ----------------------------------------------------------

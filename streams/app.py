@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -10,6 +11,7 @@ from faust.app.base import BootStrategy
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.types.auth import CredentialsT
 
+from alerts.webhooks import ReceiversWrong
 from streams.batches import ChunkConsumer, ChunkSchema, ChunkTransport
 from streams.fold import Fold
 from streams.hands import Hands
@@ -20,6 +22,7 @@ from streams.serving import Serving, Window
 from streams.settings import Settings, SettingsWrong
 from streams.ticker import Ticker
 from streams.transactions import CHANGELOGS
+from streams.webhooks import Courier, ReceiverFile
 from tables.faust_tables import RowTable, RowTableManager
 from tables.shard import TABLES, Shards
 from tables.store import Memory
@@ -120,6 +123,9 @@ def create(
         app.window = Window(serving, settings, _tokens(settings))
     if settings.clock == "system":
         app.task(Ticker(hands, topics, kafka).run)
+    if settings.webhooks is not None:
+        file = _receivers(settings.webhooks)
+        app.task(Courier(file, lambda: hands.cursors().keys(), topics=topics, group=settings.group, kafka=kafka).run)
 
     return app
 
@@ -130,6 +136,13 @@ def _assignment(app: App) -> dict[int, str]:
     # All inputs of a partition have one owner.
     name = app.wire.name(INPUTS[0])
     return {partition: url for url, topics in told.items() for partition in topics.get(name, ())}
+
+
+def _receivers(path: Path) -> ReceiverFile:
+    try:
+        return ReceiverFile(path)
+    except (OSError, ReceiversWrong) as error:
+        raise SettingsWrong(f"SEATSTREAM_WEBHOOKS: {error}") from error
 
 
 def _tokens(settings: Settings) -> Tokens | None:

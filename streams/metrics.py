@@ -10,7 +10,7 @@ from collections import Counter as Counts
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from prometheus_client import REGISTRY, Counter, Histogram, disable_created_metrics
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -40,6 +40,13 @@ DIFFERING = Counter(
 SNAPSHOTS = Counter("seatstream_snapshots_total", "Messages of history-snapshot, corrections among them.", ["type"])
 STRANGERS = Counter("seatstream_unassigned_burns_total", "Burns of seats that were never assigned to anybody.")
 LOST = Counter("seatstream_lost_transactions_total", "Transactions that did not end in a commit that we know of.")
+WEBHOOK_TRIES = Counter(
+    "seatstream_webhook_tries_total", "Alerts sent to webhooks, each try: delivered or failed.", ["outcome"]
+)
+WEBHOOKS_DEAD = Counter("seatstream_webhooks_dead_total", "Alerts that no webhook took in time; they are dead letters.")
+WEBHOOK_OLDEST = Gauge(
+    "seatstream_webhook_oldest_undelivered_seconds", "Age of the oldest alert that is on its way to a webhook."
+)
 FOLD = Histogram("seatstream_fold_seconds", "How long a batch takes to fold.", buckets=_WORK_S)
 COMMIT = Histogram("seatstream_commit_seconds", "How long the transaction of a batch takes.", buckets=_WORK_S)
 

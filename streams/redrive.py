@@ -1,7 +1,8 @@
 """`seatstream redrive`: sends dead letters again, to the topics that they came from.
 
 As they came: key, value and headers. A fact that was refused for what was missing is tried anew; one that broke a rule is
-remembered with its refusal (L4), and what never could be read still cannot: those come back as they went.
+remembered with its refusal (L4), and what never could be read still cannot: those come back as they went. An alert that no
+webhook took is sent to that webhook, once, and not to its topic.
 """
 
 import argparse
@@ -11,15 +12,21 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+import orjson
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from alerts.webhooks import Receiver, body_of
 from ledger import instants
 from ledger.instants import FOREVER, ORIGIN, Instant, InstantError
+from streams.webhooks import ReceiverFile, Refused, Sender
 from wire.fields import Unfit, parse
+from wire.outputs import WEBHOOK_HEADER
 from wire.topics import INPUTS, Topics
 
+ALERTS: Final = "threshold-alert"
 SHOWN_EVERY: Final = 500
 #: So many may be on their way at a time.
 IN_FLIGHT: Final = 1_000
@@ -28,7 +35,7 @@ IN_FLIGHT: Final = 1_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--code", action="append", metavar="CODE", help="refused with this code; may repeat")
     parser.add_argument("--customer", metavar="ID", help="of this customer")
-    parser.add_argument("--topic", choices=INPUTS, help="sent to this topic")
+    parser.add_argument("--topic", choices=(*INPUTS, ALERTS), help="sent to this topic")
     parser.add_argument(
         "--since", type=_instant, default=ORIGIN, metavar="INSTANT", help="sent at this instant or later"
     )
@@ -68,6 +75,9 @@ class Letter:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    #: Who did not take an alert, and under which id it was sent.
+    receiver: Receiver | None = None
+    id: str = ""
 
     @property
     def customer_id(self) -> str | None:
@@ -126,6 +136,8 @@ class Reader:
             record.key,
             value,
             [(name, said) for name, said in record.headers if not name.startswith("seatstream.")],
+            msgspec.json.decode(why[WEBHOOK_HEADER], type=Receiver) if WEBHOOK_HEADER in why else None,
+            (why.get("seatstream.id") or b"").decode(),
         )
 
 
@@ -135,6 +147,10 @@ async def _redrive(settings: Any, choice: Choice, dry_run: bool, console: Consol
 
     from wire.topics import OWN_MESSAGE_BYTES, TopicsUnfit, ensure  # noqa: PLC0415
 
+    webhooks = None
+    if settings.webhooks is not None:
+        file = ReceiverFile(settings.webhooks)
+        webhooks = Sender(lambda: file.receivers)
     found: Counter[tuple[str, str]] = Counter()
     failed: Counter[str] = Counter()
     sending: list[asyncio.Future[None]] = []
@@ -164,12 +180,14 @@ async def _redrive(settings: Any, choice: Choice, dry_run: bool, console: Consol
                     continue
                 found[letter.kind, letter.code] += 1
                 if not dry_run:
-                    sending.append(asyncio.ensure_future(_send(producer, topics, letter)))
+                    sending.append(asyncio.ensure_future(_send(producer, webhooks, topics, letter)))
                     if len(sending) >= IN_FLIGHT:
                         failed += await _arrived(sending)
             failed += await _arrived(sending)
     finally:
         await producer.stop()
+        if webhooks is not None:
+            await webhooks.close()
     _tell(console, found, failed, read, dry_run)
     return 1 if failed else 0
 
@@ -193,8 +211,13 @@ async def _letters(topics: Topics, kafka: dict[str, Any]) -> AsyncIterator[Lette
                         yield letter
 
 
-async def _send(producer: Any, topics: Topics, letter: Letter) -> None:
+async def _send(producer: Any, webhooks: Sender | None, topics: Topics, letter: Letter) -> None:
     """What has no key goes where its customer is, if it says one."""
+    if letter.kind == ALERTS:
+        if webhooks is None or letter.receiver is None:
+            raise Refused("SEATSTREAM_WEBHOOKS names no file, so nothing can be signed")
+        await webhooks.send(letter.receiver, letter.id, body_of(orjson.loads(letter.value or b"{}")))
+        return
     key, partition = letter.key, letter.partition if letter.kind == "control" else None
     if key is None and partition is None and (customer_id := letter.customer_id) is not None:
         key = customer_id.encode()

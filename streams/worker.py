@@ -49,9 +49,6 @@ def work(build: Build, loglevel: str = "info") -> int:
     """Runs a worker until it is told to stop; 1 where it cannot start, with the reason."""
     try:
         settings = environment.read()
-        not_yet = [name for name, is_set in _to_come(settings).items() if is_set]
-        if not_yet:
-            raise SettingsWrong("\n".join(f"{name}: nothing obeys it yet; leave it out" for name in not_yet))
         held = _hold(settings.data)
         topics = asyncio.run(ensure(settings.topics, settings.kafka()))
         app = build(settings, topics)
@@ -89,13 +86,6 @@ def _give_up() -> None:
     log.error("not stopped in order after %d s: Kafka may be gone. What it has not committed is folded again.", STOP_S)
     logging.shutdown()
     os._exit(1)
-
-
-def _to_come(settings: Settings) -> dict[str, bool]:
-    """What the wire promises and no code does yet. Whoever sets it must not believe that it is done."""
-    return {
-        "SEATSTREAM_WEBHOOKS": settings.webhooks is not None,
-    }
 
 
 def _hold(data: Path) -> IO[str]:

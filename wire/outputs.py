@@ -201,6 +201,8 @@ class Alert(Value, frozen=True, kw_only=True):
     time: Instant
     cause_type: str
     cause_id: str
+    #: Where its rule wants it delivered too, as `alert-rule` says it.
+    webhook: bytes | None = None
 
 
 def threshold_alert(alert: Alert, as_of: Plain) -> Message:
@@ -223,8 +225,12 @@ def threshold_alert(alert: Alert, as_of: Plain) -> Message:
         "cause": {"type": alert.cause_type, "id": alert.cause_id},
         "as_of": as_of,
     }
-    return Message(alert.customer_id.encode(), msgspec.json.encode(said))
+    headers = () if alert.webhook is None else ((WEBHOOK_HEADER, alert.webhook),)
+    return Message(alert.customer_id.encode(), msgspec.json.encode(said), headers)
 
+
+#: The header of an alert whose rule wants it delivered by HTTP too: where to, and which secret signs it.
+WEBHOOK_HEADER: Final = "seatstream.webhook"
 
 # --- dead-letter -----------------------------------------------------------------------------------------------------
 

@@ -47,16 +47,6 @@ def test_a_data_directory_that_cannot_be_made(
     assert "SEATSTREAM_DATA: " in capsys.readouterr().err
 
 
-def test_a_setting_that_nothing_obeys_yet(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "webhooks").touch()
-    monkeypatch.setenv("SEATSTREAM_WEBHOOKS", str(tmp_path / "webhooks"))
-
-    assert work(never) == 1
-    assert "SEATSTREAM_WEBHOOKS: nothing obeys it yet" in capsys.readouterr().err
-
-
 def test_a_port_that_another_worker_listens_on(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
