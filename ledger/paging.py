@@ -188,11 +188,13 @@ def balances(
     subscription_id: str | None = None,
     seat_ids: Collection[str] = (),
     credit_type: str | None = None,
+    search: str | None = None,
     active: Span | None = None,
     behind: BalancePlace | None = None,
 ) -> Iterator[tuple[BalancePlace, Held | None]]:
     """A row for each pool and seat that ever was given or burned anything up to `at`, and for each seat assigned then; the
-    same rows as `history.balances` answers at once. `active`: with the grants that live at any time of it."""
+    same rows as `history.balances` answers at once. `search`: of seats alone, whose id holds it, in capitals or not.
+    `active`: with the grants that live at any time of it."""
     scratch, who = look(book, customer_id)
     if who is None:
         return
@@ -206,7 +208,8 @@ def balances(
         started = behind if behind is not None and each == behind.credit_type else None
         for holder, its_id in _holders(told.account, contract_id, subscription_id, seat_ids, started):
             group = -1 if holder.seat_group_key is None else who.seat_group_keys.index(holder.seat_group_key)
-            yield BalancePlace(each, its_id, group, holder.seat_id or ""), told.row(holder)
+            wanted = search is None or (holder.seat_id is not None and search.casefold() in holder.seat_id.casefold())
+            yield BalancePlace(each, its_id, group, holder.seat_id or ""), told.row(holder) if wanted else None
 
 
 def pools(book: Book, customer_id: str, at: Instant) -> Iterator[Balance]:

@@ -7,6 +7,7 @@ from functools import partial
 from heapq import merge
 from itertools import islice
 from typing import Any, Final, Literal
+from urllib.parse import urlencode
 
 import msgspec
 import orjson
@@ -118,12 +119,12 @@ class Api:
 
     def __init__(self, cluster: Cluster, passer: Passer) -> None:
         self._cluster = cluster
-        self._passer = passer
+        self.passer = passer
 
     def routes(self) -> Iterable[web.RouteDef]:
         yield web.get(CUSTOMERS.path, self.customers, name=CUSTOMERS.name)
         for path in ABOUT_A_CUSTOMER:
-            yield web.get(path.path, partial(self.about_a_customer, path), name=path.name)
+            yield web.get(any_id(path.path), partial(self.about_a_customer, path), name=path.name)
 
     # --- one customer ---
 
@@ -135,7 +136,7 @@ class Api:
         wants_sheet = _wants_sheet(request, path)
         place = self._cluster.owner(customer_id)
         if isinstance(place, Elsewhere):
-            return await self._passer.pass_on(request, place.url)
+            return await self.passer.pass_on(request, place.url)
         held, as_of = await self.ask(place, lambda view: (answer(view, customer_id, question), view.as_of))
         if wants_sheet and path.sheet is not None:
             return _as_sheet(request, held, path.sheet, as_of)
@@ -158,8 +159,11 @@ class Api:
     # --- all customers ---
 
     async def customers(self, request: web.Request) -> web.Response:
-        """Gathered from all workers; one that was passed on, from the partitions that are here."""
-        question = asked.read(request.query, asked.Customers)
+        held, partitions = await self.gather(request, asked.read(request.query, asked.Customers))
+        return json(held, {PARTITIONS: ",".join(map(str, partitions))})
+
+    async def gather(self, request: web.Request, question: asked.Customers) -> tuple[Plain, list[int]]:
+        """From all workers; where it was passed on, from the partitions that are here. Says which these are."""
         behind = None if question.cursor is None else cursors.read("customers", question.cursor, str)
         allowed = caller(request).may_see
         places = self._cluster.owners()
@@ -172,7 +176,8 @@ class Api:
             for place in places:
                 if isinstance(place, Nobody):
                     raise away(place)
-            answered = await asyncio.gather(*(self._passer.pass_on(request, url) for url in urls))
+            path = f"{CUSTOMERS.path}?{_query(question)}"
+            answered = await asyncio.gather(*(self.passer.pass_on(request, url, path=path) for url in urls))
             self._check_whole(here, answered)
             for answer in answered:
                 page = orjson.loads(answer.body)  # type: ignore[arg-type]
@@ -189,8 +194,8 @@ class Api:
         data = found[: question.limit]
         more = bool(data) and (more or len(found) > question.limit)
         cursor = cursors.write("customers", data[-1]["customer_id"]) if more else None
-        partitions = ",".join(str(place.partition) for place in here)
-        return json({"data": data, "next_cursor": cursor, "as_of": _together(reads)}, {PARTITIONS: partitions})
+        held = {"data": data, "next_cursor": cursor, "as_of": _together(reads)}
+        return held, [place.partition for place in here]
 
     def _check_whole(self, here: list[Here], answered: list[web.Response]) -> None:
         """A partition that moved meanwhile would be told by nobody, or by two."""
@@ -201,6 +206,11 @@ class Api:
             told += [int(number) for number in answer.headers.get(PARTITIONS, "").split(",") if number]
         if sorted(told) != list(range(self._cluster.partitions)):
             raise Problem(503, "moving", "partitions are moving between workers; ask again", retry_after_s=1)
+
+
+def _query(question: asked.Customers) -> str:
+    named = {"limit": question.limit, "cursor": question.cursor, "search": question.search}
+    return urlencode({name: value for name, value in named.items() if value})
 
 
 def _by_id(row: Plain) -> str:
@@ -216,6 +226,11 @@ def _together(reads: list[Plain]) -> Plain:
         "lag": sum(read["lag"] for read in reads),
         "behind_ms": max((read["behind_ms"] for read in reads), default=0),
     }
+
+
+def any_id(path: str) -> str:
+    """A path as the router takes it: an id may hold whatever it likes, braces too."""
+    return path.replace("_id}", "_id:[^/]+}")
 
 
 def away(nobody: Nobody) -> Problem:

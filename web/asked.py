@@ -139,8 +139,44 @@ class Publish(Asked, kw_only=True, frozen=True):
     ] = 5_000
 
 
-class Nothing(Asked, kw_only=True, frozen=True):
-    """No parameters."""
+# --- of the view -----------------------------------------------------------------------------------------------------
+
+#: As a browser's field writes it, in UTC, or as everywhere else; empty: now.
+Picked: TypeAlias = Annotated[str, msgspec.Meta(max_length=40)]
+
+
+class FindPage(Asked, kw_only=True, frozen=True):
+    search: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    cursor: Cursor | None = None
+
+
+class CustomerPage(Asked, kw_only=True, frozen=True):
+    at: Picked = ""
+    search: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    sort: Annotated[str, msgspec.Meta(pattern="^(id|left|)$")] = "id"
+    cursor: Cursor | None = None
+
+
+class SeatPage(Asked, kw_only=True, frozen=True):
+    at: Picked = ""
+    contract_id: Contract | None = None
+    credit_type: CreditType = "credits"
+
+
+class SignInPage(Asked, kw_only=True, frozen=True):
+    to: Annotated[str, msgspec.Meta(max_length=2000)] = "/"
+
+
+def picked(at: str) -> Moment | None:
+    """The instant that somebody picked."""
+    if not at:
+        return None
+    # A browser leaves out the seconds where they are 0, and knows no offset.
+    written = at if at[-1:] in "Zz" or at[-6:-5] in ("+", "-") else f"{at}:00Z" if at.count(":") == 1 else f"{at}Z"
+    try:
+        return Moment(instants.instant(written))
+    except instants.InstantError:
+        raise unfit("at", "is no instant, such as 2026-03-16T09:30:00Z", "wrong_type") from None
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

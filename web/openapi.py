@@ -83,7 +83,8 @@ def _in_path(path: Path) -> list[dict[str, Any]]:
     if "{customer_id}" not in path.path:
         return []
     schema = {"type": "string", "minLength": 1, "maxLength": api.NAME_LENGTH}
-    return [{"name": "customer_id", "in": "path", "required": True, "schema": schema}]
+    said = "The customer, percent-encoded where need be"
+    return [{"name": "customer_id", "in": "path", "required": True, "description": said, "schema": schema}]
 
 
 def _in_query(path: Path) -> list[dict[str, Any]]:

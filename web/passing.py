@@ -30,9 +30,9 @@ class Passer:
         self._session: aiohttp.ClientSession | None = None
 
     async def pass_on(
-        self, request: web.Request, url: str, body: bytes | None = None, wait_s: float = 0
+        self, request: web.Request, url: str, *, path: str | None = None, body: bytes | None = None, wait_s: float = 0
     ) -> web.Response:
-        """What the worker at `url` answers to the same request."""
+        """What the worker at `url` answers to the same request, or to the same on another path."""
         if PASSED in request.headers:
             raise Problem(
                 503, "moving", "the customer's partition is moving between workers; ask again", retry_after_s=RETRY_S
@@ -45,7 +45,7 @@ class Passer:
             async with self._open().request(
                 request.method,
                 # As it was written: an id may hold a slash.
-                URL(url.rstrip("/") + request.raw_path, encoded=True),
+                URL(url.rstrip("/") + (path or request.raw_path), encoded=True),
                 headers=headers,
                 data=body,
                 timeout=limits,

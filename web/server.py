@@ -12,6 +12,7 @@ from web import openapi
 from web.api import Api
 from web.cluster import Cluster
 from web.letting_in import letting_in
+from web.pages import Pages
 from web.passing import Passer
 from web.problems import Problem
 from web.tokens import Tokens
@@ -43,9 +44,13 @@ HEADERS: Final = {
 
 def build(cluster: Cluster, tokens: Tokens | None) -> web.Application:
     """All of the HTTP over a cluster."""
-    app = web.Application(middlewares=[problems_said, letting_in(tokens), bounded()], client_max_size=MOST_BYTES)
     passer = Passer()
-    app.add_routes(Api(cluster, passer).routes())
+    api = Api(cluster, passer)
+    pages = Pages(cluster, api, tokens)
+    middlewares = [problems_said(pages), letting_in(tokens), bounded()]
+    app = web.Application(middlewares=middlewares, client_max_size=MOST_BYTES)
+    app.add_routes(api.routes())
+    app.add_routes(pages.routes())
     app.add_routes(openapi.routes())
     app.add_routes(_about_itself(cluster))
     app.on_response_prepare.append(_with_headers)
@@ -82,23 +87,37 @@ async def _with_headers(request: web.Request, response: web.StreamResponse) -> N
     response.headers["Server"] = "SeatStream"
 
 
-@web.middleware
-async def problems_said(request: web.Request, handler: Handler) -> web.StreamResponse:
+def problems_said(pages: Pages) -> Middleware:
+    """Whatever goes wrong is said: as a problem object, or as a page to a browser that asks for one."""
+
+    @web.middleware
+    async def say_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await _answered(request, handler)
+        except Problem as problem:
+            wants_page = not request.path.startswith("/v1/") and "text/html" in request.headers.get("Accept", "")
+            return pages.problem(request, problem) if wants_page else problem.response()
+
+    return say_problems
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The answer, or the problem that it is to have none."""
     try:
         async with asyncio.timeout(REQUEST_S):
             return await handler(request)
-    except Problem as problem:
-        return problem.response()
+    except Problem:
+        raise
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return _of_aiohttp(error).response()
+        raise _of_aiohttp(error) from None
     except TimeoutError:
-        return Problem(503, "too_long", "this took too long and was given up", retry_after_s=1).response()
-    except Exception:
+        raise Problem(503, "too_long", "this took too long and was given up", retry_after_s=1) from None
+    except Exception as error:
         # Whoever asks learns no more than that; the log has the rest.
         log.exception("%s %s failed", request.method, request.path)
-        return Problem(500, "our_mistake", "this should not have happened; the worker's log has more").response()
+        raise Problem(500, "our_mistake", "this should not have happened; the worker's log has more") from error
 
 
 def _of_aiohttp(error: web.HTTPException) -> Problem:

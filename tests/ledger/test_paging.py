@@ -50,6 +50,9 @@ def test_pages_of_balances_are_the_balances(history: History, rng: random.Random
                     row for row in whole if row.scope.seat_id is None
                 ]
             few = rng.sample(("ana", "bo", "cy", "nobody"), 2)
+            searched = paging.balances(ledger.book, customer_id, at, search="A")
+            with_a = [row for row in ledger.balances(customer_id, at) if "a" in (row.scope.seat_id or "")]
+            assert sorted((row.balance for _, row in searched if row), key=repr) == sorted(with_a, key=repr)
             of_few = paging.balances(ledger.book, customer_id, at, seat_ids=few, **named)
             wanted = [row for row in whole if row.scope.seat_id in few]
             assert sorted((row.balance for _, row in of_few if row), key=repr) == sorted(wanted, key=repr)

@@ -112,10 +112,17 @@ class MemoryWorker:
         return answered, self._as_of(partition)
 
     def overview(self) -> list[PartitionNow]:
-        return [
-            PartitionNow(number, "here", "folding", "", 0, 0, None if held.clock == ORIGIN else held.clock)
-            for number, held in enumerate(self.shared.all)
-        ]
+        return [self._now(partition) for partition in range(self.partitions)]
+
+    def _now(self, partition: int) -> PartitionNow:
+        clock = self.shared.all[partition].clock
+        match self._place(partition):
+            case Here():
+                return PartitionNow(partition, self.url, "folding", "", 0, 0, None if clock == ORIGIN else clock)
+            case Elsewhere(url=url):
+                return PartitionNow(partition, url, "elsewhere", "", 0, 0, None)
+            case Nobody(reason=reason):
+                return PartitionNow(partition, "", "nobody", reason, 0, 0, None)
 
     def ready(self) -> str | None:
         return self.why_not_ready

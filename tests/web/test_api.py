@@ -287,7 +287,20 @@ async def test_a_path_that_is_none_and_a_method_that_none_takes(server: Server) 
 
 
 @pytest.mark.parametrize(
-    "customer_id", ["a/b", "a b", "<script>alert(1)</script>", '"quoted"', "ünï/cødé", "%2F", "?x=1&y", "x" * 200, "ד"]
+    "customer_id",
+    [
+        "a/b",
+        "a b",
+        "<script>alert(1)</script>",
+        '"quoted"',
+        "ünï/cødé",
+        "%2F",
+        "?x=1&y",
+        "x" * 200,
+        "ד",
+        "{a}",
+        "{{b}}",
+    ],
 )
 async def test_ids_are_data_whatever_they_hold(customer_id: str) -> None:
     async with served() as server:

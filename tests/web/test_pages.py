@@ -1,0 +1,270 @@
+"""The view over real HTTP: what people see is what the ledger says, whatever the names hold."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+import pytest
+
+from tests.ledger.language import facts
+from tests.web.cluster import Server, Stage, served
+from tests.web.test_api import STORY
+from tests.web.test_letting_in import ACME_ONLY, OF_ACME, READ, READER, keep
+from web.asked import picked
+from web.charts import share
+from web.pages import _own
+from web.problems import Problem
+from web.tokens import line_of
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml"}
+HOSTILE = [
+    '<script>alert("x")</script>',
+    "'\"><img src=x onerror=alert(1)>",
+    "{{ 7 * 7 }}",
+    "a/b?c#d",
+    "x" * 200,
+    "שלום",
+    "../..",
+]
+
+
+class Text(HTMLParser):
+    """What a reader sees, and what a browser would run."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_data(self, data: str) -> None:
+        self.seen.append(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.seen))
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    async with served() as running:
+        for fact, arrived_at in facts(STORY):
+            running.worker.shared.fold([fact], arrived_at)
+        yield running
+
+
+async def page(server: Server, path: str, status: int = 200) -> Text:
+    found, _, text = await server.raw("GET", path, headers=BROWSER)
+    assert found == status, text
+    return Text(text)
+
+
+async def test_from_the_first_page_to_a_seat(server: Server) -> None:
+    found = await page(server, "/?search=AC")
+    assert "acme" in found.text and ("a", {"href": "/customers/acme"}) in found.tags
+
+    customer = await page(server, "/customers/acme")
+    assert "Contract c-1" in customer.text and "ana 1" not in customer.text
+    link = next(
+        attrs["href"] for tag, attrs in customer.tags if tag == "a" and "/seats/ana" in (attrs.get("href") or "")
+    )
+    assert link is not None
+
+    seat = await page(server, link)
+    assert "Left 18.75" in seat.text and "Given 20" in seat.text and "Who paid" in seat.text
+    assert "burned -1.25 monthly #0 18.75 credit-burn run-1" in seat.text
+    # What comes next.
+    assert "2026-02-01 00:00:00 expired -18.75 monthly" in seat.text
+    assert any(tag == "svg" and "Balance from" in (attrs.get("aria-label") or "") for tag, attrs in seat.tags)
+
+
+async def test_everything_as_of_an_instant(server: Server) -> None:
+    then = await page(server, "/customers/acme/seats/ana?at=2026-01-10T00:00")
+    assert (
+        "as of 2026-01-10 00:00:00" in then.text
+        and "Left 20" in then.text
+        and "run-1" not in then.text.split("Ledger")[1]
+    )
+    customer = await page(server, "/customers/acme?at=2026-01-19T00:00:00")
+    assert re.search(r"team 4 3 1 3 1", customer.text)
+    assert "data-live" not in {name for _, attrs in then.tags for name in attrs}
+
+
+async def test_seats_are_searched_and_sorted(server: Server) -> None:
+    searched = await page(server, "/customers/acme?search=AN")
+    assert "ana" in searched.text and " bo " not in searched.text
+    least = await page(server, "/customers/acme?sort=left")
+    assert least.text.index(" bo ") < least.text.index(" ana ") < least.text.index(" cy ")
+    assert "No seat has such an id" in (await page(server, "/customers/acme?search=zz")).text
+
+
+@pytest.mark.parametrize("sort", ["id", "left"])
+async def test_ten_thousand_seats_come_in_pages(sort: str) -> None:
+    async with served(partitions=1) as server:
+        names = " ".join(f"seat-{n:05}" for n in range(10_000))
+        for fact, arrived_at in facts(
+            f"subscription team seats {names}\nrecurring monthly 10 per seat of team every P1M"
+        ):
+            server.worker.shared.fold([fact], arrived_at)
+        first = await page(server, f"/customers/acme?sort={sort}")
+        assert "seat-00049" in first.text and "seat-00050" not in first.text
+        following = next(attrs["href"] for tag, attrs in first.tags if attrs.get("rel") == "next")
+        second = await page(server, f"/customers/acme{following}".partition("#")[0])
+        assert "seat-00050" in second.text and "seat-00049" not in second.text
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_names_are_data(name: str) -> None:
+    async with served() as server:
+        for fact, arrived_at in facts("grant gift 1 to seat ana\nburn 1 by ana at 01-02 id b"):
+            renamed = msgspec.json.decode(
+                msgspec.json.encode(fact)
+                .replace(b'"ana"', msgspec.json.encode(name))
+                .replace(b'"gift"', msgspec.json.encode(name)),
+                type=type(fact),
+            )
+            renamed = msgspec.structs.replace(renamed, customer_id=name)
+            server.worker.shared.fold([renamed], arrived_at)
+        whole = quote(name, safe="")
+        for path in ("/", f"/customers/{whole}", f"/customers/{whole}/seats/{whole}?contract_id=c"):
+            found = await page(server, path)
+            assert name in "".join(found.seen), path
+            assert [tag for tag, attrs in found.tags if tag == "script" and "src" not in attrs] == []
+            assert not any(key.startswith("on") or key == "style" for _, attrs in found.tags for key in attrs)
+            assert "49" not in found.text or name != "{{ 7 * 7 }}"
+            assert not any(tag == "img" for tag, _ in found.tags)
+
+
+async def test_what_goes_wrong_is_a_page(server: Server) -> None:
+    assert "customer 'nobody' is not known" in (await page(server, "/customers/nobody", 404)).text
+    assert "at is no instant" in (await page(server, "/customers/acme?at=soon", 400)).text
+    assert "no such path" in (await page(server, "/nothing", 404)).text
+    problem = await server.get("/customers/nobody", 404)
+    assert problem["code"] == "unknown_customer"
+
+
+async def test_the_operator_sees_every_partition(server: Server) -> None:
+    found = await page(server, "/operator")
+    assert found.text.count("folding") == 4 and "This worker is ready" in found.text
+    server.worker.why_not_ready = "partition 3: recovering"
+    assert "not ready: partition 3: recovering" in (await page(server, "/operator")).text
+
+
+async def test_the_document_can_be_read(server: Server) -> None:
+    found = await page(server, "/docs")
+    assert "GET /v1/customers/{customer_id}/balances" in found.text and "RFC" not in found.text
+    assert "from 1 to 1000" in found.text
+
+
+async def test_no_page_asks_anybody_else_for_anything(server: Server) -> None:
+    for path in ("/", "/customers/acme", "/customers/acme/seats/ana", "/operator", "/docs", "/sign-in"):
+        for tag, attrs in (await page(server, path)).tags:
+            if tag in ("link", "script", "img", "form"):
+                place = attrs.get("href") or attrs.get("src") or attrs.get("action") or ""
+                assert not place.startswith(("http", "//")), (path, tag, place)
+
+
+async def test_a_page_hears_of_what_changes(server: Server) -> None:
+    async with asyncio.timeout(10):
+        async with server.session.get(f"{server.url}/customers/acme/live") as stream:
+            assert stream.content_type == "text/event-stream"
+            assert (await stream.content.readline()).startswith(b"retry")
+            for fact, arrived_at in facts("burn 1 at 2026-01-21 id later"):
+                if type(fact).__name__ == "CreditBurn":
+                    server.worker.shared.fold([msgspec.structs.replace(fact, contract_id="c-1")], arrived_at)
+            while (line := await stream.content.readline()) != b"event: changed\n":
+                assert line or not stream.content.at_eof()
+
+
+# --- signing in ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[Server]:
+    async with Stage() as stage:
+        for fact, arrived_at in facts(STORY):
+            stage.shared.fold([fact], arrived_at)
+        yield await stage.serve(keep(tmp_path / "tokens", line_of(READ), line_of(OF_ACME)))
+
+
+async def test_who_has_no_token_is_shown_where_to_give_one(guarded: Server) -> None:
+    status, headers, _ = await guarded.raw("GET", "/customers/acme?at=1", headers=BROWSER, allow_redirects=False)
+    assert (status, headers["Location"]) == (303, "/sign-in?to=%2Fcustomers%2Facme%3Fat%3D1")
+    _, headers, text = await guarded.raw("GET", headers["Location"], headers=BROWSER)
+    assert ("input", {"type": "hidden", "name": "to", "value": "/customers/acme?at=1"}) in Text(text).tags
+    assert "'sha256-" in headers["Content-Security-Policy"] and "unsafe" not in headers["Content-Security-Policy"]
+
+
+async def test_signing_in_and_out(guarded: Server) -> None:
+    form = {"token": f" {READER} ", "to": "/customers/acme"}
+    status, headers, _ = await guarded.raw("POST", "/sign-in", data=form, allow_redirects=False)
+    assert (status, headers["Location"]) == (303, "/customers/acme")
+    cookie = headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and "Path=/" in cookie
+    kept = {**BROWSER, "Cookie": cookie.partition(";")[0]}
+    status, _, text = await guarded.raw("GET", "/customers/acme", headers=kept)
+    assert status == 200 and "Sign out" in text
+    status, headers, _ = await guarded.raw("POST", "/sign-out", headers=kept, allow_redirects=False)
+    assert status == 303 and 'seatstream=""' in headers["Set-Cookie"]
+
+    status, _, text = await guarded.raw("POST", "/sign-in", data={"token": "sst_wrong"}, allow_redirects=False)
+    assert status == 401 and "does not count" in text and "sst_wrong" not in text
+
+
+async def test_a_page_of_another_site_signs_nobody_in_or_out(guarded: Server) -> None:
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        for path in ("/sign-in", "/sign-out"):
+            held = {**headers, "Cookie": f"seatstream={READER}"}
+            status, answered, _ = await guarded.raw(
+                "POST", path, data={"token": READER}, headers=held, allow_redirects=False
+            )
+            assert status == 403 and "Set-Cookie" not in answered
+
+
+@pytest.mark.parametrize("to", ["https://evil.example", "//evil.example", "/\\evil.example", "/a\r\nX: y", "evil"])
+def test_a_sign_in_leads_nowhere_else(to: str) -> None:
+    assert _own(to) == "/"
+
+
+async def test_a_token_of_one_customer_sees_its_pages(guarded: Server) -> None:
+    kept = {**BROWSER, "Cookie": f"seatstream={ACME_ONLY}"}
+    assert (await guarded.raw("GET", "/customers/acme", headers=kept))[0] == 200
+    assert (await guarded.raw("GET", "/customers/other", headers=kept))[0] == 403
+    assert (await guarded.raw("GET", "/operator", headers=kept))[0] == 403
+
+
+async def test_pages_come_from_the_worker_that_knows() -> None:
+    async with Stage() as stage:
+        for fact, arrived_at in facts(STORY):
+            stage.shared.fold([fact], arrived_at)
+        first = await stage.serve()
+        stage.shared.urls = [None] * 4
+        second = await stage.serve()
+        assert "18.75" in (await page(first, "/customers/acme/seats/ana")).text
+        assert "acme" in (await page(first, "/?search=acm")).text
+        assert second.url in (await page(first, "/operator")).text
+
+
+# --- little things ---------------------------------------------------------------------------------------------------
+
+
+def test_an_instant_as_a_browser_writes_it() -> None:
+    for written in ("2026-03-16T09:30", "2026-03-16T09:30:00", "2026-03-16T09:30:00Z", "2026-03-16T10:30:00+01:00"):
+        assert picked(written) == 1_773_653_400_000_000
+    assert picked("") is None
+    with pytest.raises(Problem, match="at is no instant"):
+        picked("soon")
+
+
+@pytest.mark.parametrize(
+    ("left", "given", "drawn"), [("5", "20", "25"), ("0", "0", "0"), ("30", "20", "100"), ("0.001", "1", "0.1")]
+)
+def test_how_wide_a_bar_is(left: str, given: str, drawn: str) -> None:
+    assert share(left, given) == drawn

@@ -1,0 +1,80 @@
+"""A balance over time as SVG, drawn here: steps, the ends and beginnings of grants, and where now is. No script, no style."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from markupsafe import Markup, escape
+
+from ledger import amounts, instants
+from ledger.answers import GrantBalance, Window
+from ledger.instants import DAY, Instant
+
+WIDTH: Final = 800
+HEIGHT: Final = 240
+_LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 22, 26
+#: Of more events than that, the lines would hide the curve.
+MOST_EVENTS: Final = 12
+
+
+def balance_chart(windows: Sequence[Window], grants: Sequence[GrantBalance], now: Instant) -> Markup:
+    """The curve through these points; each grant's start and end within them."""
+    if len(windows) < 2:
+        return Markup("")
+    since, until = windows[0].time, windows[-1].time
+    top = max(1, *(window.balance for window in windows))
+
+    def x(at: Instant) -> float:
+        return round(_LEFT + (WIDTH - _LEFT - _RIGHT) * (at - since) / (until - since), 1)
+
+    def y(balance: int) -> float:
+        return round(_TOP + (HEIGHT - _TOP - _BOTTOM) * (1 - balance / top), 1)
+
+    steps = [f"M{x(since)},{y(windows[0].balance)}"]
+    steps += [f"H{x(window.time)}V{y(window.balance)}" for window in windows[1:]]
+    curve = "".join(steps)
+    floor = HEIGHT - _BOTTOM
+    drawn = [
+        Markup('<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(_LEFT, WIDTH - _RIGHT, height)
+        for height in (y(top), y(top // 2), floor)
+    ]
+    drawn.append(Markup('<path class="under" d="{}V{}H{}Z"/>').format(curve, floor, x(since)))
+    drawn.append(Markup('<path class="curve" d="{}"/>').format(curve))
+    for at, said in _events(grants, since, until):
+        drawn.append(
+            Markup('<line class="event" x1="{0}" x2="{0}" y1="{1}" y2="{2}"><title>{3}</title></line>').format(
+                x(at), _TOP, floor, said
+            )
+        )
+    if since < now < until:
+        drawn.append(Markup('<line class="now" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(x(now), _TOP, floor))
+    drawn += _labels(top, since, until, y(top))
+    said = f"Balance from {_day(since)} to {_day(until)}: {amounts.text(windows[0].balance)} at first, "
+    said += f"{amounts.text(windows[-1].balance)} at last, {amounts.text(top)} at most."
+    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        WIDTH, HEIGHT, said, Markup("").join(drawn)
+    )
+
+
+def share(balance: str, granted: str) -> str:
+    """What is left of what was given, in percent, as an SVG length."""
+    given = amounts.parse(granted)
+    return f"{max(0, min(1000, amounts.parse(balance) * 1000 // given)) / 10:g}" if given > 0 else "0"
+
+
+def _events(grants: Sequence[GrantBalance], since: Instant, until: Instant) -> list[tuple[Instant, str]]:
+    found = [(grant.effective_at, f"{grant.grant_id} begins") for grant in grants]
+    found += [(grant.expires_at, f"{grant.grant_id} ends") for grant in grants]
+    return sorted((at, said) for at, said in found if since < at < until)[:MOST_EVENTS]
+
+
+def _labels(top: int, since: Instant, until: Instant, height: float) -> list[Markup]:
+    text = Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>')
+    return [
+        text.format(_LEFT, height - 6, "start", escape(amounts.text(top))),
+        text.format(_LEFT, HEIGHT - 8, "start", _day(since)),
+        text.format(WIDTH - _RIGHT, HEIGHT - 8, "end", _day(until)),
+    ]
+
+
+def _day(at: Instant) -> str:
+    return instants.text(at // DAY * DAY)[:10]

@@ -1,0 +1,117 @@
+"""What a page of the view shows, gathered in one look at a customer's rows, so that all of it is of one moment."""
+
+from typing import Any, Final
+
+from ledger import amounts, entries, paging
+from ledger.answers import Entry
+from ledger.instants import DAY, Every, Instant
+from ledger.paging import BalancePlace
+from web import cursors
+from web.agreed import customer
+from web.asked import Customer, CustomerPage, SeatPage, picked
+from web.charts import balance_chart
+from web.cluster import Plain, View
+from web.subject import Subject, page
+from wire import answers
+
+#: Seats a page, and lines.
+SEATS: Final = 50
+LINES: Final = 50
+#: So many seats are put in the order of what they have left.
+MOST_SORTED: Final = 10_000
+#: How far a seat's page looks back and ahead.
+BACK: Final = 30 * DAY
+AHEAD: Final = 60 * DAY
+POINTS_HOURS: Final = 12
+#: Lines are looked for further and further back, until there are enough.
+_BACK: Final = (DAY, 7 * DAY, 30 * DAY, 400 * DAY)
+_MOST_LINES: Final = 2_000
+
+
+def of_customer(view: View, customer_id: str, asked: CustomerPage) -> Plain:
+    subject = Subject(view, customer_id)
+    at = subject.at(picked(asked.at))
+    held = customer(view, customer_id, Customer(at=picked(asked.at)))["data"]
+    seats = _least_first(subject, asked, at) if asked.sort == "left" else _by_id(subject, asked, at)
+    return {"contracts": held["contracts"], "pools": held["balances"], "at": at} | seats
+
+
+def _rows(subject: Subject, asked: CustomerPage, at: Instant, behind: BalancePlace | None = None) -> Any:
+    return paging.balances(subject.book, subject.customer_id, at, search=asked.search, behind=behind)
+
+
+def _by_id(subject: Subject, asked: CustomerPage, at: Instant) -> Plain:
+    behind = None if asked.cursor is None else cursors.read("seats of a page", asked.cursor, BalancePlace)
+    found = page("seats of a page", _rows(subject, asked, at, behind), SEATS, lambda _, row: _seat(row))
+    return {"seats": found["data"], "cursor": found["next_cursor"], "too_many": 0}
+
+
+def _least_first(subject: Subject, asked: CustomerPage, at: Instant) -> Plain:
+    """All that there are, so that the one with the least is found. A page is a place in that order."""
+    found, too_many = [], 0
+    for looks, (_, row) in enumerate(_rows(subject, asked, at)):
+        if looks == MOST_SORTED:
+            too_many = MOST_SORTED
+            break
+        if row is not None:
+            scope = row.balance.scope
+            order = (row.balance.balance, scope.contract_id or "", scope.seat_id or "", scope.credit_type)
+            found.append((order, row))
+        subject.view.breathe()
+    found.sort(key=lambda one: one[0])
+    if asked.cursor is not None:
+        behind = cursors.read("least first", asked.cursor, tuple[int, str, str, str])
+        found = [one for one in found if one[0] > behind]
+    cursor = cursors.write("least first", found[SEATS - 1][0]) if len(found) > SEATS else None
+    return {"seats": [_seat(row) for _, row in found[:SEATS]], "cursor": cursor, "too_many": too_many}
+
+
+def _seat(row: paging.Held) -> Plain:
+    return answers.balance(row.balance, row.available)
+
+
+def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage) -> Plain:
+    subject = Subject(view, customer_id)
+    at = subject.at(picked(asked.at))
+    brief = subject.contract_of(seat_id, at) if asked.contract_id is None else subject.named(asked.contract_id)
+    named: dict[str, Any] = {
+        "contract_id": brief.contract_id, "seat_ids": [seat_id], "credit_type": asked.credit_type,
+    }  # fmt: skip
+    rows = paging.balances(subject.book, customer_id, at, **named)
+    held = next((row for _, row in rows if row is not None), None)
+    if held is None:
+        return {"row": None, "contract_id": brief.contract_id, "at": at}
+    scope = held.balance.scope
+    since, until = at - BACK, at + DAY
+    times = [Every(POINTS_HOURS, "hour").point(since, n) for n in range(2 * (BACK + DAY) // DAY + 1)]
+    windows = entries.curve(subject.book, customer_id, scope, times, since)
+    around = paging.balances(subject.book, customer_id, at, active=(since, until), **named)
+    grants = next((row.balance.grants for _, row in around if row is not None), ())
+    coming = entries.entries(subject.book, customer_id, at + AHEAD, scope=scope, since=at + 1, limit=20)
+    return {
+        "row": _seat(held),
+        "contract_id": brief.contract_id,
+        "chart": balance_chart(windows, grants, at),
+        "coming": [answers.entry(line) for line in coming],
+        "lines": [
+            answers.entry(line) | {"beside": amounts.text(line.beside)} for line in _last_lines(subject, scope, at)
+        ],
+        "at": at,
+    }
+
+
+def _last_lines(subject: Subject, scope: Any, at: Instant) -> list[Entry]:
+    """The newest lines, the last one first."""
+    told: list[Entry] = []
+    for back in _BACK:
+        told = entries.entries(subject.book, subject.customer_id, at, scope=scope, since=at - back, limit=_MOST_LINES)
+        if len(told) >= LINES:
+            break
+    return told[-LINES:][::-1]
+
+
+def pulse_of(view: View, customer_id: str) -> Plain:
+    """What becomes another where something happened to a customer."""
+    subject = Subject(view, customer_id)
+    held: Plain = customer(view, customer_id, Customer())["data"]
+    return held | {"folded_until": subject.who.folded_until}

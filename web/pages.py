@@ -1,0 +1,279 @@
+"""The view: pages for people, rendered here from the same questions that the HTTP answers."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import orjson
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ledger import instants
+from ledger.instants import FOREVER, ORIGIN, SECOND, Instant
+from web import looks, openapi
+from web.api import Api, any_id, customer_of, read_so_far
+from web.asked import CustomerPage, Customers, FindPage, SeatPage, SignInPage, picked, read
+from web.charts import share
+from web.cluster import Cluster, Elsewhere, Plain, View
+from web.letting_in import COOKIE, caller, secret_of
+from web.problems import Problem
+from web.tokens import Tokens
+
+HERE: Final = Path(__file__).parent
+STATIC: Final = {"style.css": "text/css", "live.js": "text/javascript"}
+#: A sign that something changed is looked for so often, and for so long until the browser asks again.
+LOOK_S: Final = 1.0
+LIVE_S: Final = 25.0
+SESSION_S: Final = 12 * 3600
+_CHANGED_ELSEWHERE: Final = "retry: 5000\n\nevent: changed\ndata: elsewhere\n\n"
+
+_WORDS: Final = {
+    "granted": "given", "adjusted": "adjusted", "lapsed": "lapsed", "lifted": "lifted", "forfeited": "forfeited",
+    "burned": "burned", "overage": "went over", "debt_paid": "debt paid", "debt_forgiven": "debt forgiven",
+    "expired": "expired", "voided": "voided", "restored": "given back", "moved_out": "moved out", "moved_in": "moved in",
+}  # fmt: skip
+
+
+class Pages:
+    """The handlers of the view."""
+
+    def __init__(self, cluster: Cluster, api: Api, tokens: Tokens | None) -> None:
+        self._cluster = cluster
+        self._api = api
+        self._tokens = tokens
+        self._jinja = _environment()
+        self._sign_in_style = (HERE / "static" / "sign_in.css").read_text()
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        yield web.get("/", self.find)
+        yield web.get(any_id("/customers/{customer_id}"), self.customer)
+        yield web.get(any_id("/customers/{customer_id}/live"), self.live)
+        yield web.get(any_id("/customers/{customer_id}/seats/{seat_id}"), self.seat)
+        yield web.get("/operator", self.operator)
+        yield web.get("/docs", self.docs)
+        yield web.get("/sign-in", self.sign_in)
+        yield web.post("/sign-in", self.signed_in)
+        yield web.post("/sign-out", self.signed_out)
+        for name in STATIC:
+            yield web.get(f"/static/{name}", partial(_static, name))
+
+    # --- about customers ---
+
+    async def find(self, request: web.Request) -> web.Response:
+        asked = read(request.query, FindPage)
+        held, _ = await self._api.gather(request, Customers(search=asked.search, cursor=asked.cursor, limit=100))
+        following = held["next_cursor"] and urlencode({"search": asked.search, "cursor": held["next_cursor"]})
+        return self._page(
+            request, "find.html", rows=held["data"], search=asked.search, next=following, as_of=held["as_of"]
+        )
+
+    async def customer(self, request: web.Request) -> web.StreamResponse:
+        customer_id, asked = customer_of(request), read(request.query, CustomerPage)
+        held = await self._look(request, lambda view: looks.of_customer(view, customer_id, asked))
+        if isinstance(held, web.Response):
+            return held
+        kept = {"at": asked.at, "search": asked.search, "sort": asked.sort, "cursor": held.pop("cursor")}
+        following = kept["cursor"] and urlencode({name: value for name, value in kept.items() if value})
+        return self._page(
+            request,
+            "customer.html",
+            customer_id=customer_id,
+            search=asked.search,
+            sort=asked.sort or "id",
+            asked_at=picked(asked.at),
+            next=following,
+            live=_live(customer_id, asked.at),
+            **held,
+        )
+
+    async def seat(self, request: web.Request) -> web.StreamResponse:
+        customer_id, asked = customer_of(request), read(request.query, SeatPage)
+        seat_id = request.match_info["seat_id"]
+        held = await self._look(request, lambda view: looks.of_seat(view, customer_id, seat_id, asked))
+        if isinstance(held, web.Response):
+            return held
+        return self._page(
+            request,
+            "seat.html",
+            customer_id=customer_id,
+            seat_id=seat_id,
+            credit_type=asked.credit_type,
+            asked_at=picked(asked.at),
+            live=_live(customer_id, asked.at),
+            **held,
+        )
+
+    async def _look(self, request: web.Request, question: Any) -> Plain | web.Response:
+        """What a question answers here, or the whole page as the worker says it that knows."""
+        place = self._cluster.owner(customer_of(request))
+        if isinstance(place, Elsewhere):
+            return await self._api.passer.pass_on(request, place.url)
+
+        def look(view: View) -> Plain:
+            held: Plain = question(view)
+            return held | {"as_of": read_so_far(view.as_of)}
+
+        found: Plain = await self._api.ask(place, look)
+        return found
+
+    async def live(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events: a word whenever something of a customer changed."""
+        customer_id = customer_of(request)
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        said = None
+        for _ in range(int(LIVE_S / LOOK_S)):
+            place = self._cluster.owner(customer_id)
+            if isinstance(place, Elsewhere):
+                # Streams are not passed on: the page itself is, now and then.
+                return web.Response(text=_CHANGED_ELSEWHERE, content_type="text/event-stream")
+            try:
+                held = await self._api.ask(place, lambda view: looks.pulse_of(view, customer_id))
+            except Problem:
+                if stream.prepared:
+                    break
+                raise
+            mark = blake2b(orjson.dumps(held), digest_size=8).hexdigest()
+            if not stream.prepared:
+                await stream.prepare(request)
+                await stream.write(b"retry: 1000\n\n")
+                said = request.headers.get("Last-Event-ID") or mark
+            if mark != said:
+                await stream.write(f"event: changed\nid: {mark}\ndata: {mark}\n\n".encode())
+                said = mark
+            await asyncio.sleep(LOOK_S)
+        return stream
+
+    # --- about the house ---
+
+    async def operator(self, request: web.Request) -> web.Response:
+        if caller(request).customers is not None:
+            raise Problem(
+                403, "not_this_customer", "this page is about everybody, and this token is for some customers"
+            )
+        return self._page(
+            request, "operator.html", partitions=self._cluster.overview(), why_not_ready=self._cluster.ready()
+        )
+
+    async def docs(self, request: web.Request) -> web.Response:
+        return self._page(request, "docs.html", **openapi.document())
+
+    def problem(self, request: web.Request, problem: Problem) -> web.Response:
+        """A problem as a page, for those who came with a browser; whoever has no token is shown where to give one."""
+        if problem.status == 401:
+            to = "?" + urlencode({"to": request.raw_path}) if request.raw_path != "/" else ""
+            return web.Response(status=303, headers={"Location": f"/sign-in{to}"})
+        plain = problem.plain()
+        response = self._page(request, "problem.html", title=plain["title"], detail=plain["detail"])
+        response.set_status(problem.status)
+        response.headers.update(problem.headers)
+        return response
+
+    # --- letting in ---
+
+    async def sign_in(self, request: web.Request) -> web.Response:
+        return self._sign_in(read(request.query, SignInPage).to)
+
+    async def signed_in(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        to, secret = str(form.get("to", "/")), str(form.get("token", "")).strip()
+        if self._tokens is None or self._tokens.find(secret) is None:
+            return self._sign_in(to, wrong="This token does not count.", status=401)
+        response = web.Response(status=303, headers={"Location": _own(to)})
+        response.set_cookie(
+            COOKIE, secret, max_age=SESSION_S, path="/", httponly=True, samesite="Strict", secure=request.secure
+        )
+        return response
+
+    async def signed_out(self, _: web.Request) -> web.Response:
+        response = web.Response(status=303, headers={"Location": "/sign-in"})
+        response.del_cookie(COOKIE, path="/")
+        return response
+
+    def _sign_in(self, to: str, wrong: str = "", status: int = 200) -> web.Response:
+        """It brings its own style, so that nothing else has to be open."""
+        style = self._sign_in_style
+        digest = b64encode(sha256(style.encode()).digest()).decode()
+        page = self._jinja.get_template("sign_in.html").render(to=_own(to), wrong=wrong, style=style)
+        policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'self'; base-uri 'none'"
+        return web.Response(
+            status=status,
+            text=page,
+            content_type="text/html",
+            headers={"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"},
+        )
+
+    def _page(self, request: web.Request, template: str, **shown: Any) -> web.Response:
+        shown = {"live": "", "as_of": None, "signed_in": secret_of(request) is not None} | shown
+        page = self._jinja.get_template(template).render(shown)
+        return web.Response(text=page, content_type="text/html", charset="utf-8")
+
+
+async def _static(name: str, _: web.Request) -> web.Response:
+    return web.Response(
+        body=(HERE / "static" / name).read_bytes(),
+        content_type=STATIC[name],
+        headers={"Cache-Control": "private, max-age=60"},
+    )
+
+
+def _own(to: str) -> str:
+    """Only a place of ours: somebody else's page must not be where a sign-in leads."""
+    return to if to.startswith("/") and not to.startswith(("//", "/\\")) and "\n" not in to and "\r" not in to else "/"
+
+
+def _live(customer_id: str, at: str) -> str:
+    """What is shown as of an instant does not change; what is of now, does."""
+    return "" if at else f"/customers/{quote(customer_id, safe='')}/live"
+
+
+# --- how it is written -----------------------------------------------------------------------------------------------
+
+
+def _environment() -> Environment:
+    jinja = Environment(
+        loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    filters: dict[str, Callable[..., Any]] = {
+        "path": lambda text: quote(text, safe=""),
+        "query": _query,
+        "moment": _moment,
+        "instant": lambda at: "" if at is None else _moment(_text(at)),
+        "local": lambda at: _text(at)[:19],
+        "words": lambda kind: _WORDS.get(kind, kind),
+        "takes": _takes,
+    }
+    jinja.filters.update(filters)
+    jinja.globals["share"] = share
+    return jinja
+
+
+def _query(held: Mapping[str, Any]) -> str:
+    return urlencode({name: value for name, value in held.items() if value is not None})
+
+
+def _text(at: Instant) -> str:
+    return instants.text(at // SECOND * SECOND) if ORIGIN < at < FOREVER else ""
+
+
+def _moment(written: str | None) -> str:
+    """An instant for people: in UTC, to the second; one that never comes is "never"."""
+    return "never" if written is None else f"{written[:10]} {written[11:19]}"
+
+
+def _takes(schema: Mapping[str, Any]) -> str:
+    """What a parameter takes, in a few words."""
+    if schema.get("type") == "array":
+        return f"several: {_takes(schema['items'])}"
+    said = [schema.get("format") or schema.get("type") or ""]
+    if "minimum" in schema or "maximum" in schema:
+        said.append(f"from {schema.get('minimum', '')} to {schema.get('maximum', '')}")
+    if "pattern" in schema and schema.get("type") == "string":
+        said.append(schema["pattern"])
+    if schema.get("default") not in (None, ""):
+        said.append(f"{schema['default']} unless said")
+    return ", ".join(said)
