@@ -7,6 +7,7 @@ not be delivered for a day becomes a dead letter (`undelivered`); `seatstream re
 """
 
 import asyncio
+import errno
 import logging
 import time
 from collections import deque
@@ -115,7 +116,7 @@ class _Resolver(AbstractResolver):
         found = await self._inner.resolve(host, port, family)
         allowed = [one for one in found if self._receivers().may_reach(host, one["host"])]
         if not allowed:
-            raise OSError(f"{host} is not public; SEATSTREAM_WEBHOOKS may allow it")
+            raise PermissionError(errno.EACCES, f"{host} is not public; SEATSTREAM_WEBHOOKS may allow it")
         return allowed
 
     async def close(self) -> None:
