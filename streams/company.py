@@ -24,10 +24,10 @@ USES: Final = (("completion", 25, 60), ("review", 120, 25), ("image", 400, 10), 
 
 
 class Said(NamedTuple):
-    """A message for an input topic, and what it is in a word where it is worth a word."""
+    """A message for an input topic, under a customer's or a rule's id, and what it is where that is worth a word."""
 
     topic: str
-    customer_id: str
+    key: str
     value: bytes
     note: str = ""
 
@@ -59,7 +59,7 @@ class Company:
         ]
 
     def opening(self) -> list[Said]:
-        """The contracts."""
+        """The contracts, and the lines that somebody has drawn."""
         aurora, boreal, cobalt = self.customers
         expires_at = instants.text(self._opened + 25 * SECOND)
         return [
@@ -73,6 +73,18 @@ class Company:
                     # So that one is seen to end.
                     {"grant_id": "trial", "amount": "1500", "priority": 300, "expires_at": expires_at},
                 ],
+            ),
+            self._rule(
+                "low-seat", "balance_percent", "seat", ["75", "25", "0"], "a rule: seats at 75, 25 and 0 percent"
+            ),
+            self._rule(
+                # The trial ends below the first level, the next top-up lifts the pool above it again.
+                "low-pool",
+                "balance",
+                "pool",
+                ["10000", "3000"],
+                "a rule: the pool at 10,000 and 3,000",
+                customer_id="cobalt-games",
             ),
         ]
 
@@ -130,6 +142,10 @@ class Company:
             },
             f"a contract: {len(customer.seats)} seats, {customer.plan}",
         )
+
+    def _rule(self, rule_id: str, metric: str, scope: str, levels: list[str], note: str, **of: str) -> Said:
+        held = {"rule_id": rule_id, "name": rule_id, "metric": metric, "scope": scope, "levels": levels} | of
+        return Said("alert-rule", rule_id, orjson.dumps(held), note)
 
     def _burn(self, customer: Customer, at: Instant) -> Said:
         use, hundredths, _ = self._chance.choices(USES, [often for _, _, often in USES])[0]

@@ -216,7 +216,7 @@ async def _tell(company: Company, seen: Seen, settings: Settings, topics: "Topic
 
         async def send(said: Said) -> None:
             # Without a partitioner of ours: the key decides, as for any producer.
-            sent.append(await producer.send(topics.name(said.topic), said.value, key=said.customer_id.encode()))
+            sent.append(await producer.send(topics.name(said.topic), said.value, key=said.key.encode()))
             seen.told(said)
 
         for said in company.opening():
@@ -243,6 +243,7 @@ async def _listen(seen: Seen, settings: Settings, topics: "Topics") -> None:
 
     consumer = AIOKafkaConsumer(
         topics.name("history-snapshot"),
+        topics.name("threshold-alert"),
         topics.name("dead-letter"),
         **settings.kafka(),
         isolation_level="read_committed",
@@ -251,10 +252,13 @@ async def _listen(seen: Seen, settings: Settings, topics: "Topics") -> None:
     )
     async with consumer:
         async for record in consumer:
-            if topics.kind(record.topic) == "dead-letter":
-                seen.refused(record.key, dict(record.headers))
-            else:
-                seen.published(orjson.loads(record.value))
+            match topics.kind(record.topic):
+                case "dead-letter":
+                    seen.refused(record.key, dict(record.headers))
+                case "threshold-alert":
+                    seen.alerted(orjson.loads(record.value))
+                case _:
+                    seen.published(orjson.loads(record.value))
 
 
 async def _measure(seen: Seen, settings: Settings, topics: "Topics") -> None:

@@ -65,7 +65,7 @@ class Seen:
         self.news: deque[Text] = deque(maxlen=NEWS_KEPT)
         #: News that no line was printed for yet, where there is no screen.
         self.unprinted: deque[Text] = deque(maxlen=1_000)
-        self.sent = self.folded = self.there = self.snapshots = self.corrections = self.refusals = 0
+        self.sent = self.folded = self.there = self.snapshots = self.corrections = self.refusals = self.alerts = 0
         self._begun = time.monotonic()
         self._marks: deque[tuple[float, int, int]] = deque(maxlen=12)
         self._balance_said = 0.0
@@ -88,7 +88,7 @@ class Seen:
     def summary(self) -> str:
         return (
             f"{self.sent:,} events in {self.passed_s:.0f} s; {self.snapshots:,} snapshots left, {self.corrections:,} of them"
-            f" corrections, and {self.refusals:,} refusals."
+            f" corrections, {self.alerts:,} alerts, and {self.refusals:,} refusals."
         )
 
     # --- what is seen -------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class Seen:
         """An event went in."""
         self.sent += 1
         if said.note:
-            self._say("in", "dim", said.customer_id, said.note)
+            self._say("in", "dim", said.key, said.note)
 
     def measured(self, folded: int, there: int) -> None:
         self.folded, self.there = folded, there
@@ -109,6 +109,15 @@ class Seen:
         code, field, message = (why.get(f"seatstream.{name}", b"").decode() for name in ("code", "field", "message"))
         what = message if message.startswith(field) else f"{field} {message}"
         self._say("refused", "red", (key or b"").decode(errors="replace"), f"{code}: {what}")
+
+    def alerted(self, said: Mapping[str, Any]) -> None:
+        """An alert left."""
+        self.alerts += 1
+        what, style = ("alarm", "bold red") if said["state"] == "in_alarm" else (said["state"], "bold green")
+        unit = "%" if said["metric"] == "balance_percent" else ""
+        value = "nothing to compare" if said["value"] is None else f"{Decimal(said['value']):,.2f}{unit}"
+        level = f"{Decimal(said['level']):,}{unit}"
+        self._say(what, style, said["customer_id"], f"{said.get('seat_id', POOL)}: {value}, the level is {level}")
 
     def published(self, said: Mapping[str, Any]) -> None:
         """A snapshot left."""

@@ -50,7 +50,8 @@ def _status(seen: Seen, wide: bool) -> list[Text]:
     moving = (
         f"{seen.passed_s:5.1f} s   {seen.sent:,} events in, {sent:,.0f}/s   folded {folded:,.0f}/s, {seen.lag:,} behind"
     )
-    leaving = f"{seen.snapshots:,} snapshots   {seen.corrections:,} corrections   {seen.refusals:,} refused"
+    snapshots = f"{seen.snapshots:,} snapshots   {seen.corrections:,} corrections"
+    leaving = f"{snapshots}   {seen.alerts:,} alerts   {seen.refusals:,} refused"
     return [Text(f"{moving}   {leaving}")] if wide else [Text(moving), Text(f"          {leaving}")]
 
 

@@ -23,6 +23,15 @@ def seen() -> Seen:
         found.refused(b"aurora-design", {"seatstream.code": b"too_late", "seatstream.message": b"long " * 50})
         found.published(balance("aurora-design", {"seat_id": f"s{n}"}, f"{n}.5", "500", "0" if n else "3"))
     found.published(balance("boreal-bank", {"pool": True}, "75000", "80000"))
+    alert = {
+        "customer_id": "boreal-bank",
+        "metric": "balance_percent",
+        "level": "25",
+        "value": "24.5",
+        "state": "in_alarm",
+    }
+    found.alerted(alert)
+    found.alerted(alert | {"seat_id": "ana@boreal.example", "state": "resolved", "value": None})
     found.measured(20, 30)
     return found
 
@@ -57,6 +66,9 @@ def test_it_says_how_fast_how_much_and_who_has_the_least_left() -> None:
 
     assert "10 behind" in said and "31 snapshots" in said and "30 refused" in said
     assert "too_late: long long" in said
+    assert "2 alerts" in said
+    assert "the pool: 24.50%, the level is 25%" in said
+    assert "resolved  boreal-bank    ana@boreal.example: nothing to compare, the level is 25%" in said
     poorest = [line for line in said.splitlines() if line.startswith("│ s")]
     assert [line.split()[1:3] for line in poorest[:2]] == [["s0", "3.00"], ["s1", "1.50"]]
 
