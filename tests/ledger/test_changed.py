@@ -408,3 +408,32 @@ def test_a_pool_that_is_given_by_units_is_another_from_each_change_of_them_on() 
     assert [text(one.since)[5:10] for id in list(told)[3:] for one in told[id].seats_changed] == [
         "06-10", "06-11", "06-12", "06-13", "06-16",
     ]  # fmt: skip
+
+
+def test_only_what_a_fact_changed_is_named_by_it() -> None:
+    """Not what a debt before it changed, nor each seat beside all of them, nor a pool that pays what it paid."""
+    story = """
+        contract c carry from 2026-01-01
+        grant gift 5 to seat cy from 01-01
+        burn 5 by bo at 01-02
+        burn 1 by cy at 01-03
+    """
+    assert last(story) == ["cy 01-03"]
+    assert last("burn 1 by ana at 01-05 \n reset at 01-05") == ["pool 01-05", "every seat of c 01-05"]
+    story = """
+        grant ours 10 from 01-01
+        grant gift 5 to seat ana from 01-01 priority 200
+        burn 3 by ana at 01-20
+        adjust gift by 1 at 01-18
+    """
+    assert last(story) == ["ana 01-18"]
+
+
+def test_what_is_voided_at_the_instant_of_a_move_changes_what_the_heir_has() -> None:
+    story = """
+        subscription team seats ana
+        recurring monthly 31 per seat of team every P1M
+        move ana to cy carrying at 01-10
+        void monthly seat ana at 01-10
+    """
+    assert last(story) == ["ana 01-10", "cy 01-10"]

@@ -776,3 +776,54 @@ def test_a_late_burn_after_a_carried_move_is_the_debt_of_who_burned(play: Play) 
     """)
 
     assert [story.overage(who) for who in ("ana", "cy", "pool")] == ["6", "10", "2"]
+
+
+# --- where two instants meet -----------------------------------------------------------------------------------------
+
+
+def test_two_boundaries_a_microsecond_apart_are_two(play: Play) -> None:
+    story = play("""
+        grant ours 10 from 02-01
+        grant more 5 from 02-01T00:00:00.000001 priority 1
+        grant third 5 from 03-01
+        burn 1 by ana at 02-01
+        burn 1 by bo at 02-01T00:00:00.000001
+        burn 1 by ana at 03-02
+        burn 2 by cy at 02-01
+    """)
+    assert story.left("pool", "02-01") == {"ours": "10"}
+    assert story.left("pool", "02-10") == {"more": "4", "ours": "7"}
+    assert story.left() == {"more": "3", "ours": "7", "third": "5"}
+
+
+def test_an_end_that_is_said_when_a_slice_starts_cuts_its_amount(play: Play) -> None:
+    """L10: if it is said at or before the slice's start; a later one only closes the window."""
+    story = "recurring monthly 28 to pool every P1M \n end monthly at 02-15 said {} \n"
+    assert play(story.format("02-01")).left("pool", "02-02") == {"monthly": "14"}
+    assert play(story.format("02-01T00:00:00.000001")).left("pool", "02-02") == {"monthly": "28"}
+
+
+def test_what_was_paid_for_stays_paid_until_its_period_is_over_and_no_longer(play: Play) -> None:
+    story = "subscription team seats ana bo price 10 \n"
+    assert play(story + "end team at 01-20").counts(at="01-25").paid == 2
+    assert play(story + "end team at 02-01").counts(at="01-31").paid == 2
+    assert play(story + "end team at 02-01").counts(at="02-01").paid == 0
+    assert play(story + "end team at 01-01").counts(at="01-10").paid == 0
+
+
+# --- who is at hand --------------------------------------------------------------------------------------------------
+
+
+def test_each_new_seat_has_a_place_of_its_own_also_if_its_first_burn_is_late(play: Play) -> None:
+    story = play("""
+        grant ours 10 from 01-01 priority 200
+        grant more 5 from 02-01 priority 200
+        grant cys 5 to seat cy from 01-01
+        grant dis 5 to seat di from 01-01
+        burn 1 by ana at 01-05
+        burn 1 by bo at 02-10
+        burn 1 by cy at 01-06
+        burn 2 by di at 01-07
+    """)
+    assert story.left("cy", "01-08") == {"cys": "4"}
+    assert story.left("di", "01-08") == {"dis": "3"}
