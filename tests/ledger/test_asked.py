@@ -2,10 +2,13 @@
 
 from typing import Any
 
-from ledger.facts import SeatChange
+from ledger.contracts import customer
+from ledger.facts import PeriodReset, SeatChange
 from ledger.instants import Instant, instant
-from ledger.outcome import Folded, Scope
+from ledger.ledger import NAMES, Ledger
+from ledger.outcome import EverySeat, Folded, Scope
 from tests.ledger.language import Play, Played, play
+from tests.ledger.memory import MemoryRows
 from tests.ledger.test_changed import last
 from tests.ledger.test_due import _whose
 from tests.ledger.test_entries import paged
@@ -199,6 +202,40 @@ def test_what_is_due_a_microsecond_away_is_due_then() -> None:
         "2026-01-05T00:00:00.000001Z",
     ]
     assert _whose(story, "01-02") == []
+
+
+# --- who is known ----------------------------------------------------------------------------------------------------
+
+
+def test_a_customer_of_whom_only_a_reset_is_known_is_known() -> None:
+    ledger = Ledger(MemoryRows())
+    ledger.fold(PeriodReset(id="r", customer_id="solo", time=_at("01-05"), contract_id=None), _at("01-05"))
+    ledger.fold(PeriodReset(id="r", customer_id="late", time=_at("01-05"), contract_id=None), _at("05-05"))
+    assert ledger.customers() == ["solo"]
+
+
+def test_every_seat_is_whoever_sat_there_or_was_moved_there() -> None:
+    story = play("subscription team seats ana \n grant ours 1 \n move ana to bo at 01-05 \n end contract at 06-01")
+    ledger: Any = story.ledger
+    outcome = list(story.outcomes.values())[-1]
+    assert isinstance(outcome, Folded)
+    [every] = [one for one in outcome.changed if isinstance(one, EverySeat)]
+    assert [scope.seat_id for scope in ledger.scopes(CUSTOMER, every)] == ["ana", "bo"]
+
+
+def test_the_newest_burn_is_known_in_whatever_order_they_come() -> None:
+    for story in ("burn 1 at 01-05 \n burn 1 at 01-03", "burn 1 at 01-03 \n burn 1 at 01-04 \n burn 1 at 01-05"):
+        ledger = _ledger("grant ours 9 from 01-01 \n" + story)
+        ledger.flush()
+        assert customer(ledger.book, CUSTOMER).folded_until == _at("01-05")
+
+
+def test_a_customer_has_so_many_seat_group_keys_and_no_more() -> None:
+    for more, code in ((0, None), (1, "too_large")):
+        groups = [f"group-{n}" for n in range(NAMES + more)]
+        lines = "\n".join(f"subscription {group} quantity 1 group {group}" for group in groups)
+        story = play(f"contract c from 2026-01-01 bringing \n {lines}")
+        assert story.refused().get("contract-c") == code
 
 
 # --- seats -----------------------------------------------------------------------------------------------------------

@@ -419,6 +419,8 @@ def test_only_what_a_fact_changed_is_named_by_it() -> None:
         burn 1 by cy at 01-03
     """
     assert last(story) == ["cy 01-03"]
+    story += "subscription team seats ana \n change team included_seats 4 at 01-04 \n burn 1 by cy at 01-05"
+    assert last(story) == ["cy 01-05"]
     assert last("burn 1 by ana at 01-05 \n reset at 01-05") == ["pool 01-05", "every seat of c 01-05"]
     story = """
         grant ours 10 from 01-01

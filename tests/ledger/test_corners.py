@@ -811,6 +811,12 @@ def test_what_was_paid_for_stays_paid_until_its_period_is_over_and_no_longer(pla
     assert play(story + "end team at 01-01").counts(at="01-10").paid == 0
 
 
+def test_a_burn_may_be_taken_back_up_to_the_lateness_bound(play: Play) -> None:
+    story = "tick 01-05 \n burn 1 at 01-02 id b \n take back b at {} id back"
+    assert play(story.format("01-12"), lateness=10 * DAY).refused() == {}
+    assert play(story.format("01-12T00:00:00.000001"), lateness=10 * DAY).refused() == {"back": "too_late"}
+
+
 # --- who is at hand --------------------------------------------------------------------------------------------------
 
 
@@ -824,6 +830,8 @@ def test_each_new_seat_has_a_place_of_its_own_also_if_its_first_burn_is_late(pla
         burn 1 by bo at 02-10
         burn 1 by cy at 01-06
         burn 2 by di at 01-07
+        burn 1 by cy at 01-09
+        burn 1 by cy at 01-10
     """)
     assert story.left("cy", "01-08") == {"cys": "4"}
     assert story.left("di", "01-08") == {"dis": "3"}

@@ -1,5 +1,7 @@
 """What a late fact changes later: which burns are played again, who is followed, and who is named for it. By pencil."""
 
+import pytest
+
 from tests.ledger.language import Play
 from tests.ledger.test_changed import last, reached
 
@@ -476,3 +478,65 @@ def test_who_pays_a_late_burn_behind_a_pool_that_ran_dry(play: Play) -> None:
         burn 3 by ana at 01-10 id late
     """)
     assert story.paid("late") == ["2 of first", "1 of second"]
+
+
+# --- what is agreed anew before anybody burned again -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("agreed", "left", "over"),
+    [
+        (
+            "recurring more 31 per seat of team every P1M priority 10 from 01-10",
+            {"more": "30", "monthly": "9", "gift": "4"},
+            "0",
+        ),
+        ("reset at 01-10", {"monthly": "8", "gift": "2"}, "0"),
+        ("end contract at 01-10", {}, "1"),
+        ("end monthly at 01-10", {"gift": "3"}, "0"),
+        ("void monthly at 01-10", {"gift": "3"}, "0"),
+        ("change team revoke_on_removal yes at 01-08", {"gift": "3"}, "0"),
+    ],
+)
+def test_what_is_agreed_for_later_holds_for_whoever_burned_before(
+    play: Play, agreed: str, left: dict[str, str], over: str
+) -> None:
+    """Though nobody has burned since: the seat's next burn meets what is agreed by then."""
+    story = play(f"""
+        subscription team seats ana bo
+        recurring monthly 10 per seat of team every P1M priority 50
+        grant gift 4 to seat ana priority 200 rollover max 2 from 01-01
+        burn 1 by ana at 01-05
+        {"remove ana at 01-10 said 01-05" if "revoke" in agreed else ""}
+        {agreed} said 01-06
+        burn 1 by ana at 01-12
+    """)
+    assert (story.left("ana"), story.overage("ana")) == (left, over)
+
+
+def test_what_a_removal_revoked_is_given_back_however_long_nobody_looks(play: Play) -> None:
+    story = play("""
+        subscription team seats ana revoking
+        recurring yearly 100 per seat of team every P1Y
+        grant ours 10 from 01-01
+        burn 1 by ana at 01-02
+        remove ana at 01-05
+        burn 1 by ana at 01-10
+        add ana at 01-20
+        burn 1 by ana at 04-15
+    """)
+    assert story.left("ana") == {"yearly": "98"}
+    assert story.left() == {"ours": "9"}
+
+
+def test_a_boundary_at_which_nothing_happens_leaves_the_burns_before_it_where_they_are(play: Play) -> None:
+    """Also where the pool ran dry before it, and has something left now."""
+    story = play("""
+        recurring monthly 10 to pool every P1M for 2 periods
+        void monthly slice 1 at 02-01 said 01-02
+        burn 10 by ana at 01-10 id first
+        burn 1 by bo at 01-11
+        burn 1 by cy at 02-10
+        take back first
+    """)
+    assert story.left() == {"monthly": "8"}
