@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ledger.contracts import customer
-from ledger.facts import PeriodReset, SeatChange
+from ledger import seats
+from ledger.contracts import customer, load_contract
+from ledger.facts import AddSeats, PeriodReset, RemoveSeats, SeatChange, SeatName
 from ledger.instants import Instant, instant
 from ledger.ledger import NAMES, Ledger
 from ledger.outcome import EverySeat, Folded, Scope
@@ -143,12 +144,16 @@ def test_what_lapses_is_told_to_whom_it_names() -> None:
         subscription team seats ana
         recurring monthly 10 per seat of team every P1M
         grant gift 5 to seat ana
+        recurring shared 10 to pool every P1M
+        grant other 5 to seat ana until 2026-06-05
         grant ours 5 until 2026-06-05
+        adjust shared by -5 seat cy at 06-10
         adjust gift by 3 seat cy at 06-10
         adjust monthly by 2 seat bo at 06-11
         adjust ours by 1 at 06-12
         move ana to di carrying at 06-13
         adjust gift by 1 at 06-14
+        adjust other by 1 at 06-14
         adjust gift by 1 seat ana at 06-15
     """)
 
@@ -283,6 +288,35 @@ def test_a_late_set_removes_who_left_only_later(play: Play) -> None:
         set bo at 01-15
     """)
     assert (story.seats(at="01-12"), story.seats(at="01-17"), story.seats()) == ("ana bo +0", "bo +0", "ana bo +0")
+
+
+def test_who_left_before_a_late_edit_brings_him_back_is_due_when_he_left() -> None:
+    story = play("""
+        subscription team seats ana
+        recurring monthly 31 per seat of team every P1M
+        remove ana at 01-20
+        add bo at 01-10 and add ana at 01-25
+    """)
+    assert [_whose(story, at) for at in ("01-10", "01-20", "01-25")] == [["bo"], ["ana"], ["ana"]]
+
+
+def test_what_is_said_of_a_person_outlives_a_seat_that_never_was() -> None:
+    """Who comes and is removed at one instant never sat there; a name or an address that was said of him counts when he comes."""
+    for said, kept in ((SeatName(seat_id="ana"), False), (SeatName(seat_id="ana", name="Ann"), True),
+                       (SeatName(seat_id="ana", email="ann@acme"), True)):  # fmt: skip
+        story = play("subscription team seats bo")
+        ledger: Any = story.ledger
+        for id, operation in (("a", AddSeats(starting_at=_at("01-10"), seat_ids=(said,))),
+                              ("b", RemoveSeats(starting_at=_at("01-10"), seat_ids=(said,)))):  # fmt: skip
+            edit = SeatChange(
+                id=id, customer_id=CUSTOMER, time=_at("01-10"), contract_id="c", subscription_id="team",
+                operations=(operation,),
+            )  # fmt: skip
+            assert isinstance(ledger.fold(edit, _at("01-10")), Folded)
+        who = customer(ledger.book, CUSTOMER)
+        [team] = load_contract(ledger.book, who.number, who.contracts[0].number).subscriptions
+        assert (seats.seat(ledger.book, who.number, team, "ana") is not None) == kept
+        assert story.seats() == "bo +0"
 
 
 def test_a_late_edit_names_nobody_whose_moves_stay_as_they_were() -> None:

@@ -422,6 +422,19 @@ def test_who_pays_a_late_burn_depends_on_the_burns_before_it(play: Play) -> None
     assert play(taken_back).paid("late") == ["1 of little", "1 of large"]
 
 
+def test_who_pays_a_late_burn_between_two_stretches(play: Play) -> None:
+    """The burns are in the order of time, whatever they are called."""
+    story = play("""
+        grant little 2 to seat ana from 01-01
+        grant large 10 to seat ana from 01-01 priority 200
+        grant more 1 to seat ana from 02-01 priority 300
+        burn 1 by ana at 01-02 id z
+        burn 1 by ana at 02-05 id a
+        burn 1 by ana at 02-03 id m
+    """)
+    assert story.paid("m") == ["1 of little"]
+
+
 def test_who_pays_a_late_burn_where_all_later_ones_were_taken_back(play: Play) -> None:
     story = play("""
         grant ours 1 from 01-01
