@@ -290,11 +290,12 @@ class _Batch:
     def _note(self, fact: AnyFact, outcome: Folded) -> None:
         self._notes.note(fact, outcome)
         self._watcher.note(fact, outcome)
-        self.tally.facts[topic(fact), "folded"] += 1
         if isinstance(fact, CreditBurn | BurnVoided):
+            self.tally.burns += 1
             if isinstance(fact, CreditBurn):
                 self._strangers.note(self.burned, fact)
             return
+        self.tally.facts[topic(fact), "folded"] += 1
         row = self._book.load(AHEAD, ahead_key(fact.customer_id))
         if row is not None and row.next_at <= self._clock.now:
             return  # that is said first, and whoever says it looks further
