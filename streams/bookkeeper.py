@@ -221,6 +221,7 @@ class _Batch:
         if isinstance(rule, Unreadable):
             yield from self._refuse(record, rule.refusal, rule.id)
             return
+        self.tally.facts[record.kind, "folded"] += 1
         copy = write_rule(rule)
         for partition in range(self._topics.partitions):
             yield Output("control", None, copy, (), partition)

@@ -99,6 +99,7 @@ def seat_changes() -> list[Schema]:
     edit, items = edits[0], [edit["properties"]["operations"]["items"] for edit in edits]
     edit["properties"]["type"]["default"] = "seat.changed"
     edit["properties"]["operations"]["items"] = {"oneOf": items}
+    # The one rule between two objects: the edit names a subscription, or each of its operations does.
     named = {"anyOf": [_there("subscription_id"), _there("feature_code")]}
     each = {"properties": {"operations": {"items": named, "minItems": 1}}}
     return [edit | {"anyOf": [named, each]}]

@@ -172,7 +172,7 @@ class Worker:
         self.log = disk.with_suffix(f".{time.monotonic_ns()}.log")
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", scene.program],
+                [sys.executable, "-m", *scene.program.split()],
                 cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
 

@@ -16,6 +16,7 @@ from ledger.facts import AnyFact, Topic, topic
 from tests.wire import drawn
 from tests.wire.exact import Exact, closed, loads
 from tests.wire.test_rules import rules
+from wire.asked import asked
 from wire.codec import Unreadable, read, write
 from wire.control import tick
 from wire.outputs import Alert, AlertState, threshold_alert
@@ -73,6 +74,13 @@ def test_no_field_is_explained_that_does_not_exist() -> None:
     said = json.dumps([documents()[f"{of}.schema.json"] for of in (*TOPICS, "alert-rule")])
 
     assert [name for name in MEANINGS if f'"{name}": {{"description"' not in said] == []
+
+
+def test_a_reader_that_decides_in_a_way_that_no_schema_could_say_is_found_out() -> None:
+    with pytest.raises(TypeError, match="ask by another method"):
+        asked(lambda fields: fields.has("x") and fields.refuse("unknown_value", "x", "is odd"), {})
+    with pytest.raises(TypeError, match="ask by another method"):
+        asked(lambda fields: fields.items("x", 1), {})
 
 
 @settings(deadline=None)
