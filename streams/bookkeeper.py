@@ -185,6 +185,8 @@ class _Batch:
     def take(self, record: Record) -> Iterator[Output]:
         """Folds one record; what is refused by it, or belongs elsewhere, leaves."""
         self._offsets[f"{record.kind}-{self._partition}"] = record.offset + 1
+        if self.tally.since_ms is None:
+            self.tally.since_ms = record.timestamp_ms
         said = read_control(record.value) if record.kind == "control" else None
         now = self._clock.told(record.timestamp_ms * 1000, said)
         if now > self._clock.now:
@@ -275,6 +277,7 @@ class _Batch:
             self.tally.snapshots[type_of(message)] += 1
             yield Output("history-snapshot", message.key, message.value, message.headers)
         for alert in self._watcher.close(self._clock.now):
+            self.tally.alerts[alert.rule_id, alert.state] += 1
             message = threshold_alert(alert, self._as_of())
             yield Output("threshold-alert", message.key, message.value, message.headers)
         self.unfinished = publisher.unfinished or self._watcher.is_behind()

@@ -26,6 +26,11 @@ _WORK_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 #: Half of the events should be committed within 100 ms, nearly all within 250; what is behind may be so by an hour.
 _EVENT_S: Final = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0)
 
+#: So many rules have a series of their own.
+RULES_MOST: Final = 1_000
+_OTHERS: Final = "(others)"
+_rules: set[str] = set()
+
 FACTS = Counter(
     "seatstream_facts_total",
     "Facts by what became of them: folded, repeated, waiting, refused, forwarded.",
@@ -40,6 +45,11 @@ DIFFERING = Counter(
 SNAPSHOTS = Counter("seatstream_snapshots_total", "Messages of history-snapshot, corrections among them.", ["type"])
 STRANGERS = Counter("seatstream_unassigned_burns_total", "Burns of seats that were never assigned to anybody.")
 LOST = Counter("seatstream_lost_transactions_total", "Transactions that did not end in a commit that we know of.")
+ALERTS = Counter(
+    "seatstream_alerts_total",
+    f"Alerts by rule and state; beyond {RULES_MOST:,} rules, of all others together.",
+    ["rule", "state"],
+)
 WEBHOOK_TRIES = Counter(
     "seatstream_webhook_tries_total", "Alerts sent to webhooks, each try: delivered or failed.", ["outcome"]
 )
@@ -58,6 +68,9 @@ class Tally:
         self.facts: Counts[tuple[str, str]] = Counts()
         self.refusals: Counts[str] = Counts()
         self.snapshots: Counts[str] = Counts()
+        self.alerts: Counts[tuple[str, str]] = Counts()
+        #: The broker's append of the first record (ms), None where there was none.
+        self.since_ms: int | None = None
         #: Facts of credit-burn that were folded: nearly all that there are.
         self.burns = 0
         self.differing = 0
@@ -73,6 +86,12 @@ class Tally:
             REFUSALS.labels(code).inc(number)
         for kind, number in self.snapshots.items():
             SNAPSHOTS.labels(kind).inc(number)
+        for (rule_id, state), number in self.alerts.items():
+            if len(_rules) < RULES_MOST:
+                _rules.add(rule_id)
+            ALERTS.labels(rule_id if rule_id in _rules else _OTHERS, state).inc(number)
+        if self.alerts and self.since_ms is not None:
+            ALERT.observe([self.since_ms] * self.alerts.total(), time.time_ns() // 1_000_000)
         DIFFERING.inc(self.differing)
         STRANGERS.inc(self.strangers)
 
@@ -104,6 +123,14 @@ class Latency(Collector):
 EVENT = Latency(
     "seatstream_event_to_commit_seconds",
     "From the broker's append of a fact or tick to the commit of what follows from it, by both clocks.",
+    _EVENT_S,
+    REGISTRY,
+)
+
+
+ALERT = Latency(
+    "seatstream_event_to_alert_seconds",
+    "From the broker's append of the first record of a batch to the commit of the alerts that it caused.",
     _EVENT_S,
     REGISTRY,
 )

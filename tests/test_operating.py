@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from streams.cli import COMMANDS
 from streams.lookout import Lookout
 from streams.settings import SETTINGS
+from tests.promtool import promtool
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = (ROOT / "docs/operating.md").read_text()
@@ -40,6 +41,16 @@ def test_queries_ask_for_metrics_that_are_there() -> None:
     asked = {name.removesuffix("_bucket") for name in re.findall(r"seatstream_\w+", WATCH)}
 
     assert asked <= emitted()
+
+
+def test_the_alerts_for_prometheus_ask_for_metrics_that_are_there_and_fire_when_they_should() -> None:
+    rules = ROOT / "docs/prometheus/alerts.yml"
+    asked = {name.removesuffix("_bucket") for name in re.findall(r"seatstream_\w+", rules.read_text())}
+    assert asked <= emitted()
+
+    for what in (("check", "rules", str(rules)), ("test", "rules", str(rules.with_suffix(".test.yml")))):
+        ran = promtool(*what)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_settings_and_commands_are_there() -> None:
