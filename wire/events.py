@@ -6,7 +6,7 @@ may say more, so a consumer passes over what it does not know.
 
 from typing import Any, Final, get_args
 
-from wire.outputs import ITEMS_MOST, AlertState
+from wire.outputs import ITEMS_MOST, WEBHOOK_HEADER, AlertState
 from wire.rules import LEFT, USED
 
 Schema = dict[str, Any]
@@ -212,6 +212,10 @@ DEAD_LETTER_HEADERS: Final[Schema] = _object(
     {
         "seatstream.field": {"description": "The path of the field at fault.", "type": "string"},
         "seatstream.id": {"description": "The id of the fact, as far as it could be read.", "type": "string"},
+        WEBHOOK_HEADER: {
+            "description": "Of an alert that nobody took (`undelivered`): where it was to go, as JSON.",
+            "type": "string",
+        },
         "seatstream.cut": {
             "description": "What was too large to be kept: `key`, `headers`, or both.",
             "type": "string",

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from streams.fold import Output
+from tests.streams.test_alerting import rule
 from tests.streams.test_bookkeeper import Desk, History, contract
 from tests.wire.exact import Exact, closed, loads
 from wire.schemas import documents
@@ -12,6 +14,7 @@ from wire.schemas import documents
 SNAPSHOT_SCHEMA = closed(documents()["history-snapshot.schema.json"])
 HEADERS_SCHEMA = documents()["dead-letter.headers.schema.json"]
 SNAPSHOT, HEADERS = Exact(SNAPSHOT_SCHEMA), Exact(HEADERS_SCHEMA)
+ALERT = Exact(closed(documents()["threshold-alert.schema.json"]))
 
 
 def told() -> list[Output]:
@@ -43,6 +46,37 @@ def test_every_snapshot_is_valid_and_says_nothing_that_is_not_declared(outputs: 
     assert len(said) > 200
     for one in said:
         SNAPSHOT.validate(one)
+
+
+def test_every_alert_is_valid_and_says_nothing_that_is_not_declared() -> None:
+    desk = Desk()
+    contract(desk)
+    rules = [
+        ("balance", "seat", ["4", "2"]),
+        ("balance_percent", "pool", ["50"]),
+        ("seats_over", "subscription", ["1"]),
+    ]
+    outputs = [
+        output
+        for metric, scope, levels in rules
+        for output in rule(desk, rule_id=metric, metric=metric, scope=scope, levels=levels)
+    ]
+    for number, seat_id in enumerate(("ana", "bo", None)):
+        held = {
+            "id": f"b{number}",
+            "customer_id": "acme",
+            "seat_id": seat_id,
+            "amount": "60",
+            "time": "2026-03-16T11:00:00Z",
+        }
+        outputs += desk.fold(desk.record("credit-burn", orjson.dumps(held)))
+    outputs += desk.at("2026-04-01T00:00:00Z").tick()
+    said = [loads(output.value or b"") for output in outputs if output.kind == "threshold-alert"]
+
+    assert {one["metric"] for one in said} == {metric for metric, _, _ in rules}
+    assert {one["state"] for one in said} >= {"in_alarm", "resolved"}
+    for one in said:
+        ALERT.validate(one)
 
 
 def test_every_dead_letter_says_why_in_the_headers_that_are_declared(outputs: list[Output]) -> None:
