@@ -1,5 +1,6 @@
 """What a page of the view shows, gathered in one look at a customer's rows, so that all of it is of one moment."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from ledger import amounts, entries, paging
@@ -19,6 +20,8 @@ SEATS: Final = 50
 LINES: Final = 50
 #: So many seats are put in the order of what they have left.
 MOST_SORTED: Final = 10_000
+#: So many seats are looked through for a part of an id.
+MOST_SEARCHED: Final = 100_000
 #: How far a seat's page looks back and ahead.
 BACK: Final = 30 * DAY
 AHEAD: Final = 60 * DAY
@@ -36,13 +39,18 @@ def of_customer(view: View, customer_id: str, asked: CustomerPage) -> Plain:
     return {"contracts": held["contracts"], "pools": held["balances"], "at": at} | seats
 
 
-def _rows(subject: Subject, asked: CustomerPage, at: Instant, behind: BalancePlace | None = None) -> Any:
-    return paging.balances(subject.book, subject.customer_id, at, search=asked.search, behind=behind)
+def _rows(
+    subject: Subject, asked: CustomerPage, at: Instant, behind: BalancePlace | None = None
+) -> Iterator[tuple[BalancePlace, paging.Held | None]]:
+    for found in paging.balances(subject.book, subject.customer_id, at, search=asked.search, behind=behind):
+        subject.view.breathe()
+        yield found
 
 
 def _by_id(subject: Subject, asked: CustomerPage, at: Instant) -> Plain:
     behind = None if asked.cursor is None else cursors.read("seats of a page", asked.cursor, BalancePlace)
-    found = page("seats of a page", _rows(subject, asked, at, behind), SEATS, lambda _, row: _seat(row))
+    rows = _rows(subject, asked, at, behind)
+    found = page("seats of a page", rows, SEATS, lambda _, row: _seat(row), MOST_SEARCHED)
     return {"seats": found["data"], "cursor": found["next_cursor"], "too_many": 0}
 
 
@@ -57,7 +65,6 @@ def _least_first(subject: Subject, asked: CustomerPage, at: Instant) -> Plain:
             scope = row.balance.scope
             order = (row.balance.balance, scope.contract_id or "", scope.seat_id or "", scope.credit_type)
             found.append((order, row))
-        subject.view.breathe()
     found.sort(key=lambda one: one[0])
     if asked.cursor is not None:
         behind = cursors.read("least first", asked.cursor, tuple[int, str, str, str])

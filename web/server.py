@@ -106,7 +106,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         async with asyncio.timeout(REQUEST_S):
             return await handler(request)
-    except Problem:
+    except (Problem, ConnectionResetError):
+        # Whoever asked and went away gets no answer, and that is nobody's mistake.
         raise
     except web.HTTPException as error:
         if error.status < 400:

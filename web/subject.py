@@ -121,7 +121,13 @@ class Subject:
         return False
 
 
-def page(kind: str, found: Iterator[tuple[P, R | None]], limit: int, plain: Callable[[P, R], Plain | None]) -> Plain:
+def page(
+    kind: str,
+    found: Iterator[tuple[P, R | None]],
+    limit: int,
+    plain: Callable[[P, R], Plain | None],
+    most_looks: int = MOST_LOOKS,
+) -> Plain:
     """The first rows of a list, and the cursor of the next ones."""
     rows: list[Plain] = []
     cursor = None
@@ -129,7 +135,7 @@ def page(kind: str, found: Iterator[tuple[P, R | None]], limit: int, plain: Call
         told = None if row is None else plain(place, row)
         if told is not None:
             rows.append(told)
-        if len(rows) == limit or looks == MOST_LOOKS:
+        if len(rows) == limit or looks == most_looks:
             # Whether anything comes after it is known only by a look.
             cursor = None if next(found, None) is None else cursors.write(kind, place)
             break

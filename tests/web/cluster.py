@@ -1,5 +1,7 @@
 """A cluster in memory: each worker of it serves real HTTP, and they share their partitions as real ones do."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -196,4 +198,40 @@ async def served(facts: Sequence[AnyFact] = (), *, partitions: int = 4) -> Async
         yield await stage.serve()
 
 
-__all__ = ["MemoryWorker", "Partitions", "Server", "Stage", "served"]
+class InThread:
+    """One worker that has everything, on a loop of its own: for whoever asks without one."""
+
+    def __init__(self, partitions: int = 4) -> None:
+        self.shared: Partitions
+        self.url = ""
+        self._partitions = partitions
+        self._started, self._ended = threading.Event(), asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    async def _serve(self) -> None:
+        async with served(partitions=self._partitions) as server:
+            self.shared, self.url = server.worker.shared, server.url
+            self._loop = asyncio.get_running_loop()
+            self._started.set()
+            await self._ended.wait()
+
+    def fold(self, facts: Sequence[tuple[AnyFact, Instant]]) -> None:
+        """On the server's own thread."""
+
+        async def fold() -> None:
+            for fact, arrived_at in facts:
+                self.shared.fold([fact], arrived_at)
+
+        asyncio.run_coroutine_threadsafe(fold(), self._loop).result(60)
+
+    def __enter__(self) -> "InThread":
+        self._thread.start()
+        assert self._started.wait(20)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join(20)
+
+
+__all__ = ["InThread", "MemoryWorker", "Partitions", "Server", "Stage", "served"]

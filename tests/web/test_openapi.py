@@ -1,8 +1,6 @@
 """The document says what the server does: its paths are the router's, and whatever it allows is answered as it says."""
 
-import asyncio
 import re
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 
 from tests.ledger.language import facts
-from tests.web.cluster import served
+from tests.web.cluster import InThread, served
 from tests.web.test_api import STORY
 from web.openapi import document
 
@@ -48,24 +46,10 @@ def test_every_reference_leads_somewhere() -> None:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """A server on a thread of its own: schemathesis asks without a loop."""
-    started, ended = threading.Event(), asyncio.Event()
-    told: dict[str, Any] = {}
-
-    async def serve() -> None:
-        async with served() as server:
-            for fact, arrived_at in facts(STORY):
-                server.worker.shared.fold([fact], arrived_at)
-            told.update(url=server.url, loop=asyncio.get_running_loop())
-            started.set()
-            await ended.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert started.wait(20)
-    yield told["url"]
-    told["loop"].call_soon_threadsafe(ended.set)
-    thread.join(20)
+    """Of a server on a thread of its own: schemathesis asks without a loop."""
+    with InThread() as server:
+        server.fold(facts(STORY))
+        yield server.url
 
 
 schema = schemathesis.openapi.from_dict(document())
