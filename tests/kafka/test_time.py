@@ -13,11 +13,14 @@ from aiokafka import AIOKafkaProducer
 
 from ledger import instants
 from ledger.instants import SECOND, Instant
+from streams.publishing import SCOPES_A_STEP
 from tests.debian import program
 from tests.kafka.ledger_scene import LedgerScene
+from tests.kafka.verifying import verify
 from wire.control import tick
 
 PARTITIONS = 4
+MANY = 5 * SCOPES_A_STEP
 
 
 @pytest_asyncio.fixture
@@ -131,3 +134,34 @@ def kcat(scene: LedgerScene, kind: str, lines: list[bytes]) -> None:
         [program("kcat", "kcat"), "-P", "-b", scene.broker, "-t", scene.topics.name(kind)],
         input=b"\n".join(lines), check=True, timeout=60,
     )  # fmt: skip
+
+
+async def test_a_period_start_of_many_seats_is_said_in_steps_that_can_be_taken_again(scene: LedgerScene) -> None:
+    worker = scene.worker("a")
+    await worker.folds()
+    now = time.time_ns() // 1000
+    starts_at = now + 5 * SECOND
+    seats = [f"seat-{n:04d}" for n in range(MANY)]
+    monthly = {
+        "recurring_credit_id": "own", "subscription_id": "team", "allocation": "individual", "amount": "5", "every": "P1M",
+    }  # fmt: skip
+    team = {"subscription_id": "team", "mode": "seats", "seat_ids": seats}
+    signed = contract(now, starting_at=instants.text(starts_at), subscriptions=[team], recurring_credits=[monthly])
+    await send(scene, "contract-change", signed)
+
+    def starts(one: dict[str, Any]) -> bool:
+        return (one["type"], one["time"]) == ("balance.snapshot", instants.text(starts_at))
+
+    async with asyncio.timeout(60):
+        while True:
+            found = await said(scene, "history-snapshot", starts)
+            if len(found) >= MANY:
+                break
+            await asyncio.sleep(0.2)
+
+    assert sorted((one["scope"]["seat_id"], one["balance"]) for one in found) == [(seat, "5") for seat in seats]
+    assert await worker.stop() == 0
+    without_records = [record for record in await scene.read("journal") if orjson.loads(record.value)["inputs"] == {}]
+    assert len(without_records) >= MANY // SCOPES_A_STEP - 1
+    code, words = await asyncio.to_thread(verify, scene)
+    assert code == 0, words

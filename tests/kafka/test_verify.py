@@ -1,8 +1,5 @@
 """`seatstream verify` on the real broker: what is true is proved, and every tampering is found."""
 
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,7 +12,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from tables.shard import Shard
 from tables.store import Memory, Position
 from tests.kafka.ledger_scene import LedgerScene
-from tests.kafka.scene import ROOT
+from tests.kafka.verifying import verify
 
 PARTITIONS = 2
 
@@ -32,19 +29,6 @@ async def scene(broker: str, prefix: str, tmp_path: Path) -> AsyncIterator[Ledge
     assert await worker.stop() == 0
     yield scene
     scene.end()
-
-
-def verify(scene: LedgerScene, disk: str = "a", *arguments: str) -> tuple[int, str]:
-    """Its exit code, and what it says."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "streams", "verify", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
-        env={
-            **os.environ, "SEATSTREAM_BROKER": f"kafka://{scene.broker}", "SEATSTREAM_PREFIX": scene.topics.prefix,
-            "SEATSTREAM_DATA": str(scene.directory / disk), "SEATSTREAM_CLOCK": "topic",
-        },
-    )  # fmt: skip
-    return ran.returncode, ran.stdout + ran.stderr
 
 
 def shard(scene: LedgerScene, partition: int) -> Shard:

@@ -1,0 +1,21 @@
+"""`seatstream verify` over a scene."""
+
+import os
+import subprocess
+import sys
+
+from tests.kafka.ledger_scene import LedgerScene
+from tests.kafka.scene import ROOT
+
+
+def verify(scene: LedgerScene, disk: str = "a", *arguments: str) -> tuple[int, str]:
+    """Its exit code, and what it says."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "streams", "verify", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
+        env={
+            **os.environ, "SEATSTREAM_BROKER": f"kafka://{scene.broker}", "SEATSTREAM_PREFIX": scene.topics.prefix,
+            "SEATSTREAM_DATA": str(scene.directory / disk), "SEATSTREAM_CLOCK": "topic",
+        },
+    )  # fmt: skip
+    return ran.returncode, ran.stdout + ran.stderr
