@@ -55,6 +55,8 @@ def test_a_worker_has_settings_that_it_takes(name: str, tmp_path: Path) -> None:
     port = settings.web_port
     assert f":{port}/healthz" in SERVICES[name]["healthcheck"]["test"][-1]
     assert SERVICES[name]["ports"][0].endswith(f":{port}")
+    # It tells the others its own name, and they find it by the service's.
+    assert SERVICES[name]["hostname"] == name
     assert f"{name}:{port}" in (ROOT / "docs/prometheus/prometheus.yml").read_text()
 
 
