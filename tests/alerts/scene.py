@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
-from alerts.watcher import STEP, Memory, Watcher
+from alerts.at_hand import Memory
+from alerts.watcher import STEP, Watcher
 from ledger.facts import AnyFact
 from ledger.instants import DAY, ORIGIN, Instant, Span
 from ledger.ledger import Ledger

@@ -7,6 +7,7 @@ import random
 from itertools import count
 from typing import Any
 
+from alerts.states import States
 from ledger.amounts import UNIT, text
 from ledger.facts import (
     AddSeats,
@@ -372,3 +373,63 @@ def test_a_rule_is_applied_in_steps_and_says_the_same() -> None:
     assert sum(alert.state == "archived" for alert in scene.alerts) == 30
     left = [key for key in scene.rows.tables["state"] if key[:2] in (b"As", b"Ad", b"Aw", b"Ae")]
     assert left == []
+
+
+# --- how things stand ------------------------------------------------------------------------------------------------
+
+
+def standing(scene: Scene, **behind: Any) -> list[tuple[str, str | None, str, str | None, str | None]]:
+    return [
+        (
+            one.rule.rule_id,
+            one.subject.seat_id,
+            one.state,
+            None if one.level is None else text(one.level),
+            one.value,
+        )
+        for one in States(scene.rows).of("acme", **behind)
+    ]
+
+
+def test_how_things_stand_is_told_without_having_heard_anything() -> None:
+    pools = rule(5, rule_id="pools", scope="pool"), at(2)
+    scene, _ = told(contract(), (rule(20, 10, 0), JANUARY), pools, grant(30, 1), burn(25, 2), grant(9, 3, None))
+    expected = [
+        ("low", "ana", "in_alarm", "10", "5"),
+        ("low", "bo", "ok", None, None),
+        ("pools", None, "ok", None, None),
+        ("pools", None, "ok", None, "9"),
+    ]
+    assert standing(scene) == expected
+    first = next(States(scene.rows).of("acme"))
+    assert (first.since, first.alert_id) == (at(2), scene.alerts[1].alert_id)
+    assert standing(scene, behind=("low", first.subject)) == expected[1:]
+
+
+def test_who_was_not_reached_yet_is_being_evaluated() -> None:
+    scene = Scene(step=1)
+    scene.batch([contract(20), (rule(10), at(3))])
+    scene.batch([(rule(10, rule_id="later"), at(4))])
+    assert [state for name, _, state, _, _ in standing(scene) if name == "later"] == ["evaluating", "evaluating"]
+    scene.settle()
+    assert [state for _, _, state, _, _ in standing(scene)] == ["ok"] * 4
+
+
+# --- what it costs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_burn_far_from_any_line_asks_for_nothing_and_writes_nothing() -> None:
+    scene = Scene()
+    scene.batch(
+        [*START, (rule(5, rule_id="pools", scope="pool"), JANUARY), grant(1_000, 1), grant(1_000, 1, None), burn(1, 2)]
+    )
+    memory, rows = scene.memory, dict(scene.rows.tables["state"])
+    kept = memory.customers["acme"]
+    marks = list(kept.marks.values())
+    before = [mark.room for mark in marks]
+    scene.batch([burn(1, 3), burn(2, 3.5)])
+    assert memory.customers["acme"] is kept
+    # 3 credits less of the seat's own, and none of the pool's.
+    assert sorted(was - mark.room for was, mark in zip(before, marks, strict=True)) == [0, 3 * UNIT]
+    after = scene.rows.tables["state"]
+    assert {key for key in after if key[:1] == b"A" and rows.get(key) != after[key]} == {b"Ak"}
