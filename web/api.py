@@ -111,14 +111,22 @@ ABOUT_A_CUSTOMER: Final = (
         answer=accounts.available,
     ),
 )
-PATHS: Final = (CUSTOMERS, *ABOUT_A_CUSTOMER)
+FACTS_PATH: Final = Path(
+    path="/v1/facts/{topic}",
+    name="publish_facts",
+    summary="Publishes a fact, an array of facts or one a line, waits until they are folded, and says what became of each",
+    asks=asked.Publish,
+    answers=shapes.Outcomes,
+    method="POST",
+)
+PATHS: Final = (CUSTOMERS, *ABOUT_A_CUSTOMER, FACTS_PATH)
 
 
 class Api:
     """The handlers of these paths over a cluster."""
 
     def __init__(self, cluster: Cluster, passer: Passer) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self.passer = passer
 
     def routes(self) -> Iterable[web.RouteDef]:
@@ -134,7 +142,7 @@ class Api:
         assert path.answer is not None
         answer = path.answer
         wants_sheet = _wants_sheet(request, path)
-        place = self._cluster.owner(customer_id)
+        place = self.cluster.owner(customer_id)
         if isinstance(place, Elsewhere):
             return await self.passer.pass_on(request, place.url)
         held, as_of = await self.ask(place, lambda view: (answer(view, customer_id, question), view.as_of))
@@ -148,7 +156,7 @@ class Api:
             raise away(place)
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await self._cluster.ask(place.partition, question)
+                return await self.cluster.ask(place.partition, question)
         except Away as left:
             raise away(left.nobody) from None
         except TimeoutError:
@@ -166,7 +174,7 @@ class Api:
         """From all workers; where it was passed on, from the partitions that are here. Says which these are."""
         behind = None if question.cursor is None else cursors.read("customers", question.cursor, str)
         allowed = caller(request).may_see
-        places = self._cluster.owners()
+        places = self.cluster.owners()
         here = [place for place in places if isinstance(place, Here)]
         parts: list[list[Plain]] = []
         reads: list[Plain] = []
@@ -194,7 +202,7 @@ class Api:
         data = found[: question.limit]
         more = bool(data) and (more or len(found) > question.limit)
         cursor = cursors.write("customers", data[-1]["customer_id"]) if more else None
-        held = {"data": data, "next_cursor": cursor, "as_of": _together(reads)}
+        held = {"data": data, "next_cursor": cursor, "as_of": together(reads)}
         return held, [place.partition for place in here]
 
     def _check_whole(self, here: list[Here], answered: list[web.Response]) -> None:
@@ -204,7 +212,7 @@ class Api:
             if answer.status != 200:
                 raise Problem(503, "moving", "another worker cannot answer for its customers now", retry_after_s=1)
             told += [int(number) for number in answer.headers.get(PARTITIONS, "").split(",") if number]
-        if sorted(told) != list(range(self._cluster.partitions)):
+        if sorted(told) != list(range(self.cluster.partitions)):
             raise Problem(503, "moving", "partitions are moving between workers; ask again", retry_after_s=1)
 
 
@@ -217,7 +225,7 @@ def _by_id(row: Plain) -> str:
     return str(row["customer_id"])
 
 
-def _together(reads: list[Plain]) -> Plain:
+def together(reads: list[Plain]) -> Plain:
     """How far the partitions were read altogether: as far as the one that is furthest behind."""
     times = [read["event_time"] for read in reads]
     return {

@@ -23,6 +23,19 @@ _PROBLEMS = {
     "429": "Too many questions",
     "503": "Not now: nobody folds the partition yet, or it takes too long; `Retry-After` says when",
 }
+#: And where facts are published.
+_OF_FACTS = {
+    "413": "More than 1,000 facts, or more than 32 MB",
+    "504": "In the log, and not folded in time; `ids` names them, and a retry is safe",
+}
+_FACT = {"type": "object", "description": "A fact of this topic; docs/events has the schemas"}
+_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": {"oneOf": [_FACT, {"type": "array", "items": _FACT, "maxItems": 1000}]}},
+        "application/x-ndjson": {"schema": {"type": "string"}},
+    },
+}
 
 
 def routes() -> Iterable[web.RouteDef]:
@@ -67,6 +80,7 @@ def _operation(path: Path, answers: dict[str, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": answers[path.answers.__name__]}}
     if path.sheet is not None:
         content["text/csv"] = {"schema": {"type": "string"}}
+    posts = path.method == "POST"
     problem = {"application/problem+json": {"schema": answers[ProblemBody.__name__]}}
     return {
         "operationId": path.name,
@@ -74,12 +88,22 @@ def _operation(path: Path, answers: dict[str, Any]) -> dict[str, Any]:
         "parameters": [*_in_path(path), *_in_query(path)],
         "responses": {
             "200": {"description": path.summary, "content": content},
+            **({"422": {"description": "As 200, and some were refused", "content": content}} if posts else {}),
             **{status: {"description": said, "content": problem} for status, said in _PROBLEMS.items()},
+            **(
+                {status: {"description": said, "content": problem} for status, said in _OF_FACTS.items()}
+                if posts
+                else {}
+            ),
         },
+        **({"requestBody": _BODY} if posts else {}),
     }
 
 
 def _in_path(path: Path) -> list[dict[str, Any]]:
+    if "{topic}" in path.path:
+        topics = {"type": "string", "enum": ["contract-change", "seat-change", "credit-burn"]}
+        return [{"name": "topic", "in": "path", "required": True, "description": "Where to", "schema": topics}]
     if "{customer_id}" not in path.path:
         return []
     schema = {"type": "string", "minLength": 1, "maxLength": api.NAME_LENGTH}

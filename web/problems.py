@@ -1,5 +1,6 @@
 """What goes wrong over HTTP, said as RFC 9457 asks: a problem object that names the field at fault and what to do."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -39,6 +40,7 @@ class Problem(Exception):
         field: str | None = None,
         retry_after_s: int | None = None,
         headers: dict[str, str] | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -46,6 +48,7 @@ class Problem(Exception):
         self.detail = detail
         self.field = field
         self.headers = dict(headers or {})
+        self.more = more or {}
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(retry_after_s)
 
@@ -57,6 +60,7 @@ class Problem(Exception):
             "detail": self.detail,
             "code": self.code,
             **({} if self.field is None else {"field": self.field}),
+            **self.more,
         }
 
     def response(self) -> web.Response:
@@ -77,6 +81,7 @@ class ProblemBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     detail: str
     code: str
     field: str | None = None
+    ids: list[str] | None = None
 
 
 def unfit(field: str, detail: str, code: str = "unknown_value") -> Problem:

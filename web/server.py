@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 from web import openapi
 from web.api import Api
 from web.cluster import Cluster
+from web.facts import Facts
 from web.letting_in import letting_in
 from web.pages import Pages
 from web.passing import Passer
@@ -50,6 +51,7 @@ def build(cluster: Cluster, tokens: Tokens | None) -> web.Application:
     middlewares = [problems_said(pages), letting_in(tokens), bounded()]
     app = web.Application(middlewares=middlewares, client_max_size=MOST_BYTES)
     app.add_routes(api.routes())
+    app.add_routes(Facts(api).routes())
     app.add_routes(pages.routes())
     app.add_routes(openapi.routes())
     app.add_routes(_about_itself(cluster))

@@ -189,3 +189,38 @@ async def test_a_worker_that_was_paused_does_not_answer_from_the_past(scene: Ser
 
     for balance in await asyncio.gather(*asked):
         assert balance in (None, 999)
+
+
+async def test_facts_over_http_are_answered_once_they_are_folded(scene: ServingScene) -> None:
+    """Whichever worker is asked; and a read after a write sees it."""
+    scene.serve("a"), scene.serve("b")
+    for url in scene.urls:
+        await scene.ready(url)
+    await scene.open()
+    await scene.folded()
+    await scene.settled()
+    for number, url in enumerate(scene.urls):
+        burns = [
+            {"id": f"h{number}-{customer_id}", "customer_id": customer_id, "time": NOW, "amount": "1"}
+            for customer_id in CUSTOMERS
+        ]
+        for outcome in ("folded", "repeated"):
+            async with scene.session.post(f"{url}/v1/facts/credit-burn", data=orjson.dumps(burns)) as answer:
+                held = orjson.loads(await answer.read())
+                assert answer.status == 200, held
+            assert [(one["id"], one["outcome"]) for one in held["outcomes"]] == [
+                (burn["id"], outcome) for burn in burns
+            ]
+        assert [await scene.balance(each, customer) for each in scene.urls for customer in CUSTOMERS] == [
+            999 - number
+        ] * 2 * len(CUSTOMERS)
+    refused = {
+        "id": "no",
+        "customer_id": CUSTOMERS[0],
+        "contract_id": "c",
+        "time": "1990-01-01T00:00:00Z",
+        "amount": "1",
+    }
+    async with scene.session.post(f"{scene.urls[0]}/v1/facts/credit-burn", data=orjson.dumps(refused)) as answer:
+        held = orjson.loads(await answer.read())
+        assert (answer.status, held["outcomes"][0]["code"]) == (422, "too_late")
