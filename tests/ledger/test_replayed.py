@@ -504,7 +504,7 @@ def test_who_pays_a_late_burn_behind_a_pool_that_ran_dry(play: Play) -> None:
             {"more": "30", "monthly": "9", "gift": "4"},
             "0",
         ),
-        ("reset at 01-10", {"monthly": "8", "gift": "2"}, "0"),
+        ("reset at 01-10", {"monthly": "8", "gift": "0"}, "0"),
         ("end contract at 01-10", {}, "1"),
         ("end monthly at 01-10", {"gift": "3"}, "0"),
         ("void monthly at 01-10", {"gift": "3"}, "0"),
@@ -518,13 +518,23 @@ def test_what_is_agreed_for_later_holds_for_whoever_burned_before(
     story = play(f"""
         subscription team seats ana bo
         recurring monthly 10 per seat of team every P1M priority 50
-        grant gift 4 to seat ana priority 200 rollover max 2 from 01-01
+        grant gift 4 to seat ana priority 200 from 01-01
+        {"remove ana at 01-10 said 01-04" if "revoke" in agreed else ""}
         burn 1 by ana at 01-05
-        {"remove ana at 01-10 said 01-05" if "revoke" in agreed else ""}
         {agreed} said 01-06
         burn 1 by ana at 01-12
     """)
     assert (story.left("ana"), story.overage("ana")) == (left, over)
+
+
+def test_a_reset_that_was_said_before_is_met_by_the_next_burn(play: Play) -> None:
+    story = play("""
+        grant gift 5 to seat ana rollover max 2 from 01-01
+        burn 1 by ana at 01-05
+        reset at 01-10 said 01-06
+        burn 1 by ana at 01-12
+    """)
+    assert story.left("ana") == {"gift": "1"}
 
 
 def test_what_a_removal_revoked_is_given_back_however_long_nobody_looks(play: Play) -> None:
