@@ -3,10 +3,23 @@
 import pytest
 
 from ledger.amounts import UNIT
-from ledger.facts import CreditBurn
-from ledger.instants import DAY, HOUR
+from ledger.entries import _STEP
+from ledger.facts import (
+    CreditBurn,
+    Grant,
+    MoveSeat,
+    PeriodReset,
+    Recurrence,
+    RecurringCredit,
+    Rollover,
+    SeatChange,
+    Subscription,
+)
+from ledger.instants import DAY, FOREVER, HOUR, MINUTE, Every, InstantError, instant, text
+from ledger.ledger import Ledger
 from ledger.outcome import Refused
 from tests.ledger.language import Play, play_on
+from tests.ledger.memory import MemoryRows
 
 # --- late burns within a stretch -------------------------------------------------------------------------------------
 
@@ -835,3 +848,51 @@ def test_each_new_seat_has_a_place_of_its_own_also_if_its_first_burn_is_late(pla
     """)
     assert story.left("cy", "01-08") == {"cys": "4"}
     assert story.left("di", "01-08") == {"dis": "3"}
+
+
+# --- what holds where nobody says otherwise --------------------------------------------------------------------------
+
+
+def test_the_bounds_of_a_ledger_that_was_told_none() -> None:
+    ledger = Ledger(MemoryRows())
+    assert (ledger.lateness, ledger.ahead, ledger.wait) == (34 * DAY, 24 * HOUR, 10 * MINUTE)
+    assert (ledger.wait_customer, ledger.wait_partition) == (10_000, 100_000)
+
+
+def test_what_a_fact_means_that_leaves_out_what_it_may() -> None:
+    recurring = RecurringCredit(
+        recurring_credit_id="monthly", amount=1, every=Every(1, "month"), anchor=0, starting_at=0
+    )  # fmt: skip
+    assert (recurring.priority, recurring.duration_periods, recurring.ending_before) == (100, 1, FOREVER)
+    assert (recurring.allocation, recurring.proration, recurring.prorate_increases) == (
+        "pooled",
+        "first_and_last",
+        True,
+    )
+    given = Grant(grant_id="gift", amount=1, effective_at=0)
+    assert (given.priority, given.burn_class, given.expires_at) == (100, "standard", FOREVER)
+    assert (Rollover().min, Rollover().max) == (0, None)
+    move = MoveSeat(from_seat_id="ana", to_seat_id="bo", starting_at=0)
+    assert not move.carry_balance
+    edit = SeatChange(id="e", customer_id="acme", time=0, operations=(move,))
+    assert (edit.sequence, edit.expected_version) == (0, None)
+    assert not PeriodReset(id="r", customer_id="acme", time=0).preserve_overage
+    team = Subscription(
+        subscription_id="team", mode="seats", starting_at=0, billing_period=Recurrence(every=Every(1, "month"), anchor=0)
+    )  # fmt: skip
+    assert (team.quantity, team.unassigned_seats, team.minimum_seats, team.revoke_on_removal) == (0, 0, 0, False)
+
+
+def test_all_time_is_from_the_year_1_to_9999() -> None:
+    for written in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
+        assert text(instant(written)) == written
+    for beyond in ("0001-01-01T00:00:59+00:01", "9999-12-31T23:59:00-00:01"):
+        with pytest.raises(InstantError):
+            instant(beyond)
+
+
+def test_the_lines_of_one_instant_stand_in_the_order_of_the_law() -> None:
+    """L13; what one step takes stands before what it gives."""
+    order = [["expired", "voided"], ["debt_forgiven", "forfeited", "lifted"], ["moved_out"], ["moved_in"],
+             ["granted", "restored"], ["adjusted"], ["lapsed"], ["debt_paid"], ["burned"], ["overage"]]  # fmt: skip
+    assert [sorted(kind for kind in _STEP if _STEP[kind] == step) for step in sorted(set(_STEP.values()))] == order
