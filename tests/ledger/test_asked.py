@@ -8,7 +8,7 @@ from ledger.facts import AddSeats, PeriodReset, RemoveSeats, SeatChange, SeatNam
 from ledger.instants import Instant, instant
 from ledger.ledger import Ledger
 from ledger.outcome import EverySeat, Folded, Scope
-from tests.ledger.language import Play, Played, play
+from tests.ledger.language import Play, Played, play, play_on
 from tests.ledger.memory import MemoryRows
 from tests.ledger.test_changed import last
 from tests.ledger.test_due import _whose
@@ -230,7 +230,10 @@ def test_every_seat_is_whoever_sat_there_or_was_moved_there() -> None:
 
 def test_the_newest_burn_is_known_in_whatever_order_they_come() -> None:
     for story in ("burn 1 at 01-05 \n burn 1 at 01-03", "burn 1 at 01-03 \n burn 1 at 01-04 \n burn 1 at 01-05"):
-        ledger = _ledger("grant ours 9 from 01-01 \n" + story)
+        played = play("grant ours 9 from 01-01 \n burn 1 at 01-02")
+        ledger: Any = played.ledger
+        ledger.flush()
+        play_on(played, story)
         ledger.flush()
         assert customer(ledger.book, CUSTOMER).folded_until == _at("01-05")
 
@@ -260,6 +263,13 @@ def test_a_second_edit_of_an_instant_goes_on_from_the_first(play: Play) -> None:
     assert (story.seats(at="01-15"), story.seats()) == ("ana bo +0", "bo +0")
     story = play("subscription team seats ana \n move ana to cy at 01-10 \n add cy and remove ana at 01-10")
     assert story.seats() == "cy +0"
+
+
+def test_operations_of_one_edit_apply_in_the_order_of_the_law_whatever_is_written_first(play: Play) -> None:
+    story = play("subscription team seats bo 1 unassigned \n add ana and unassigned -1 at 01-10")
+    assert (story.refused(), story.seats()) == ({}, "ana bo +0")
+    story = play("subscription team seats ana \n set cy and move ana to cy at 01-10")
+    assert (story.refused(), story.seats()) == ({}, "cy +0")
 
 
 def dues(story: str) -> list[str]:

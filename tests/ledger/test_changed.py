@@ -431,6 +431,13 @@ def test_only_what_a_fact_changed_is_named_by_it() -> None:
     assert last(story) == ["ana 01-18"]
 
 
+def test_a_burn_of_the_pool_names_it_once_and_who_else_paid() -> None:
+    twice = "burn 1 at 01-02 \n burn 1 at 01-03"
+    assert last(twice) == ["pool 01-03"]
+    assert last("grant ours 10 from 01-01 \n" + twice) == ["pool 01-03"]
+    assert last("grant all 10 to customer from 01-01 \n" + twice) == ["customer 01-03", "pool 01-03"]
+
+
 def test_what_is_voided_at_the_instant_of_a_move_changes_what_the_heir_has() -> None:
     story = """
         subscription team seats ana

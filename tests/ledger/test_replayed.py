@@ -450,11 +450,12 @@ def test_who_pays_a_late_burn_where_all_later_ones_were_taken_back(play: Play) -
     assert story.paid("late") == ["3 of gift"]
 
 
-def test_who_pays_a_late_burn_behind_the_one_that_a_pool_could_not_wholly_pay(play: Play) -> None:
+@pytest.mark.parametrize("to", ["to pool", "to customer"])
+def test_who_pays_a_late_burn_behind_the_one_that_a_pool_could_not_wholly_pay(play: Play, to: str) -> None:
     """The burns of January 2 and the first 2 of the next one go to the first gift and the pool."""
-    story = play("""
+    story = play(f"""
         grant first 2 to seat ana priority 1 from 01-01
-        grant ours 3 from 01-01
+        grant ours 3 {to} from 01-01
         grant second 3 to seat ana priority 200 from 01-01
         grant third 10 to seat ana priority 300 from 01-01
         burn 1 by ana at 01-02
@@ -465,6 +466,23 @@ def test_who_pays_a_late_burn_behind_the_one_that_a_pool_could_not_wholly_pay(pl
         burn 3 by ana at 01-10 id late
     """)
     assert story.paid("late") == ["1 of second", "2 of third"]
+
+
+def test_who_pays_a_late_burn_behind_some_that_came_before_a_pool_ran_dry(play: Play) -> None:
+    story = play("""
+        grant first 4 to seat ana priority 1 from 01-01
+        grant ours 3 from 01-01
+        grant second 10 to seat ana priority 200 from 01-01
+        burn 1 by ana at 01-02
+        burn 2 by ana at 01-02T12:00
+        burn 3 by bo at 01-02T18:00
+        burn 1 by cy at 01-02T20:00
+        burn 1 by ana at 01-03
+        burn 1 by ana at 03-01
+        burn 1 by ana at 03-02
+        burn 3 by ana at 01-10 id late
+    """)
+    assert story.paid("late") == ["3 of second"]
 
 
 def test_who_pays_a_late_burn_that_displaces_others(play: Play) -> None:
