@@ -18,7 +18,7 @@ from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, SubscriptionRow
 from ledger.entries import entries, entry_order
 from ledger.everyone import seats_of
 from ledger.grants import ENTITY, GRANT, Credit, Holder, entity_key, grant_key, holder_key
-from ledger.instants import DAY, FOREVER, Instant
+from ledger.instants import DAY, FOREVER, ORIGIN, Instant
 from ledger.outcome import Scope
 from ledger.rows import Book, Breathe, Rows, Scratch, nobody_waits
 from ledger.standing import Standing
@@ -70,7 +70,7 @@ class Opening:
     def _first(self, sign: int) -> tuple[str, str]:
         lines = self._entries
         line = next((one for one in lines if one.amount * sign > 0), lines[0] if lines else None)
-        return ("time", instants.text(self._at)) if line is None else (line.cause_type, line.cause_id)
+        return _time(self._at) if line is None else (line.cause_type, line.cause_id)
 
 
 class _Grant(NamedTuple):
@@ -187,8 +187,7 @@ class Curve:
                 reading = look.reading
                 if gauge.window:
                     reading = reading._replace(burned=_burned(burns, at - gauge.window, at))
-                time = "time", instants.text(at)
-                found.append(Look(at, reading, Why(time, time), False))
+                found.append(Look(at, reading, Why(_time(at), _time(at)), False))
         return found
 
     def _time_of(self, gauge: Gauge, look: Look, end: Instant, lines: Iterable[Amount]) -> Iterator[Instant]:
@@ -369,9 +368,7 @@ class Curve:
     def _seat_looks(self, gauge: Gauge, since: Instant, now: Instant, stops: Iterable[Instant]) -> list[Look]:
         found = self._subscription(gauge.subject)
         if found is None:
-            return [
-                Look(since, Reading(given=False), Why(("time", instants.text(since)), ("time", instants.text(since))))
-            ]
+            return [Look(since, Reading(given=False), Why(_time(since), _time(since)))]
         number, contract, row = found
         born, dies = contract.life(row)
         causes: dict[Instant, tuple[str, str]] = {at: ("", "") for at in (since, *stops) if since <= at <= now}
@@ -394,9 +391,14 @@ class Curve:
             if born <= at < dies:
                 used = seats.steps(self._book, number, row, at, at)[0].total
             reading = Reading(used=used, included=row.at(at).included_seats, given=born <= at)
-            cause = causes[at] if causes[at][0] else ("time", instants.text(at))
+            cause = causes[at] if causes[at][0] else _time(at)
             looks.append(Look(at, reading, Why(cause, cause)))
         return looks
+
+
+def _time(at: Instant) -> tuple[str, str]:
+    """Time itself is to blame. A rule may have come before any clock had spoken."""
+    return "time", "" if at <= ORIGIN else instants.text(at)
 
 
 def _scope(gauge: Gauge) -> Scope:
@@ -421,7 +423,8 @@ def _gave(book: Book, who: CustomerRow, credit: Credit, at: Instant) -> bool:
     later = [time for time, amount, _ in credit.rises if amount > 0]
     later += [each.time for each in credit.adjustments if each.amount > 0]
     if credit.rollover is not None and credit.rollover.min > 0:
-        later += [reset.time for reset in load_contract(book, who.number, credit.contract).resets]
+        resets = load_contract(book, who.number, credit.contract).resets
+        later += [reset.time for reset in resets if reset.time > credit.start]
     return any(credit.start <= time <= at and time < credit.end for time in later)
 
 

@@ -211,7 +211,7 @@ class Looking(AtHand):
             level=message.level,
             value=turn.value,
             credit_type=None if rule.metric in USED else rule.credit_type,
-            time=self._clock if message.state == "archived" else turn.at,
+            time=self._now(subject.customer_id) if message.state == "archived" else turn.at,
             cause_type=cause[0],
             cause_id=cause[1],
             webhook=None if rule.webhook is None else msgspec.json.encode(rule.webhook),

@@ -9,9 +9,9 @@ from fractions import Fraction
 from itertools import groupby
 
 from alerts.rules import Subject
-from ledger import instants
+from ledger import instants, seats
 from ledger.answers import Balance, Entry
-from ledger.contracts import CUSTOMER, customer_key, load_contract
+from ledger.contracts import CUSTOMER, ContractRow, SubscriptionRow, customer_key, load_contract
 from ledger.instants import DAY, FOREVER, HOUR, Instant
 from ledger.ledger import Ledger
 from ledger.outcome import Scope
@@ -280,8 +280,20 @@ class Model:
                     value = Fraction(counts.total * 100 * 10**9, included)
                 else:
                     value = Fraction(100 * 10**9 if counts.total else 0)
-            yield Value(at, value, ("", ""), ("", ""))
+            cause = self._cause_of_seats(who.number, contract, row, at)
+            yield Value(at, value, cause, cause)
             at = self.ledger.next_due(self.customer_id, at)
+
+    def _cause_of_seats(self, number: int, contract: ContractRow, row: SubscriptionRow, at: Instant) -> Cause:
+        """The edit of an instant within a subscription's life; else the end, update or beginning of it; else time."""
+        born, dies = contract.life(row)
+        step = seats.steps(self.ledger.book, number, row, at, at)[0]
+        if step.at == at and born < at < dies:
+            return "seat-change", step.edit_id
+        ends = [end.id for end in (*contract.ends, *row.ends) if end.ending_before == dies == at]
+        updates = [update.id for update in row.updates if update.starting_at == at]
+        said = ends or updates or ([row.id] if at in (born, dies) else [])
+        return ("contract-change", said[-1]) if said else ("time", instants.text(at))
 
 
 def said(rule: Rule, since: Instant, crossings: list[Crossing], now: Instant) -> list[tuple[Crossing, bool]]:

@@ -22,7 +22,7 @@ from ledger.facts import (
     SeatName,
     Subscription,
 )
-from ledger.instants import DAY, FOREVER, HOUR, MINUTE, Every, Instant, instant
+from ledger.instants import DAY, FOREVER, HOUR, MINUTE, ORIGIN, Every, Instant, instant
 from tests.alerts.scene import Event, Scene
 from wire.outputs import Alert
 from wire.rules import Archived, Rule
@@ -433,3 +433,15 @@ def test_a_burn_far_from_any_line_asks_for_nothing_and_writes_nothing() -> None:
     assert sorted(was - mark.room for was, mark in zip(before, marks, strict=True)) == [0, 3 * UNIT]
     after = scene.rows.tables["state"]
     assert {key for key in after if key[:1] == b"A" and rows.get(key) != after[key]} == {b"Ak"}
+
+
+def test_a_rule_may_come_before_any_clock_has_spoken() -> None:
+    scene = Scene()
+    full = rule(0, rule_id="full", metric="seats_over", scope="subscription")
+    scene.batch([(rule(10), ORIGIN), (full, ORIGIN)])
+    scene.batches([contract(included_seats=2), grant(20, 1), burn(15, 2)], [1, 2])
+    assert lines(scene.alerts) == ["in_alarm 0 at 0 for all", "in_alarm 10 at 5 for ana"]
+    scene = Scene()
+    scene.batch([contract(20), (rule(10), JANUARY)])
+    scene.batch([(rule(10, rule_id="other"), ORIGIN)])
+    assert scene.alerts == []
