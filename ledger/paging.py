@@ -270,6 +270,8 @@ class _Told:
         self._at = at
         self._active = active
         self._shared: tuple[Standing, list[Credit]] | None = None
+        #: For each contract asked about.
+        self._pooled: dict[int, Amount] = {}
 
     def row(self, holder: Holder) -> Held | None:
         account, at = self.account, self._at
@@ -295,15 +297,19 @@ class _Told:
 
     def _of_pools(self, contract: int) -> Amount:
         """What the two pools have for a seat of this contract; outside the contract's window, nothing (L12)."""
-        brief = self.account.briefs[contract]
-        if not brief.starting_at <= self._at < brief.ending_before:
-            return 0
-        standing, credits = self._pools()
-        return sum(
-            standing.left[credit.name].amount
-            for credit in credits
-            if credit.contract in (0, contract) and credit.name in standing.left
-        )
+        pooled = self._pooled.get(contract)
+        if pooled is None:
+            pooled = 0
+            brief = self.account.briefs[contract]
+            if brief.starting_at <= self._at < brief.ending_before:
+                standing, credits = self._pools()
+                pooled = sum(
+                    standing.left[credit.name].amount
+                    for credit in credits
+                    if credit.contract in (0, contract) and credit.name in standing.left
+                )
+            self._pooled[contract] = pooled
+        return pooled
 
     def _is_bare(self, holder: Holder) -> bool:
         """A seat that is assigned and was never given or burned anything: a row at 0, of plain credits (D30)."""

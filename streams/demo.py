@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
             settings = environment.read(variables)
             stage.callback(_tidy, settings)
             with _Worker(settings, variables, directory / "worker.log") as worker:
+                console.print(f"Customers, seats and their credits in a browser, live: {settings.url}/")
                 asyncio.run(_play(args, worker, console))
         except (BrokerError, DemoFailed, TopicsUnfit, environment.SettingsWrong) as error:
             return _failed(str(error))

@@ -1,6 +1,7 @@
 """What can be asked: the parameters of every path, once. Requests are checked against these, and the OpenAPI document is
 written from them."""
 
+from functools import cache
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
@@ -184,9 +185,7 @@ def picked(at: str) -> Moment | None:
 
 def read(query: MultiMapping[str], shape: type[P]) -> P:
     """The parameters of a query. Raises the problem of the first that does not fit."""
-    many = {
-        field.encode_name for field in msgspec.structs.fields(shape) if field.default_factory is not msgspec.NODEFAULT
-    }
+    many = _many(shape)
     held: dict[str, Any] = {}
     for name in query:
         values = query.getall(name)
@@ -200,6 +199,13 @@ def read(query: MultiMapping[str], shape: type[P]) -> P:
         return msgspec.convert(held, shape, strict=False, dec_hook=custom)
     except msgspec.ValidationError as error:
         raise _problem(str(error)) from None
+
+
+@cache
+def _many(shape: type[Asked]) -> frozenset[str]:
+    """The parameters that may be given several times."""
+    fields = msgspec.structs.fields(shape)
+    return frozenset(field.encode_name for field in fields if field.default_factory is not msgspec.NODEFAULT)
 
 
 def custom(kind: type, value: Any) -> Any:
