@@ -42,6 +42,7 @@ mutate: .venv/ready-to-develop  ## breaks the ledger's rules one place at a time
 
 bench: .venv/ready-to-develop  ## what we measure, as tables
 	@$(BIN)/python -m bench.ledger
+	@$(BIN)/python -m bench.alerts
 	@$(BIN)/python -m bench.stream
 
 wheel: .venv/ready-to-develop  ## dist/: the sdist, and the wheel made from it with the ledger compiled (needs a C compiler)

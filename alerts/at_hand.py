@@ -73,12 +73,15 @@ class Memory:
         self.customers: dict[str, Customer] = {}
         self.scopes = 0
         self.for_all: tuple[Held, ...] | None = None
+        #: The rules on a gauge, of which most have the same: by who they are, as they live here.
+        self.alike: dict[tuple[int, ...], tuple[Held, ...]] = {}
 
     def forget(self) -> None:
         """The rows may be others than those that were seen last."""
         self.customers.clear()
         self.scopes = 0
         self.for_all = None
+        self.alike.clear()
 
 
 class AtHand:
@@ -136,9 +139,10 @@ class AtHand:
         """The rules in force that look at a gauge."""
         customer_id = gauge.subject.customer_id
         who = self._memory.customers.get(customer_id) or self._meet(customer_id)
-        return tuple(
+        found = tuple(
             one for one in who.held if watches(one.rule, gauge.subject) and gauge_of(one.rule, gauge.subject) == gauge
         )
+        return self._memory.alike.setdefault(tuple(map(id, found)), found)
 
     def _held(self, rule_id: str) -> Held | None:
         row = self._book.load(RULE, rule_key(rule_id))

@@ -18,7 +18,7 @@ from alerts.rows import (
     state_key,
     subject_row,
 )
-from alerts.rules import Gauge, Subject, gauge_of, measure, room, subjects_of
+from alerts.rules import Gauge, Subject, Zone, gauge_of, measure, room, subjects_of
 from alerts.state import Level, Message, Point, Watched, follow, in_order, news, shortened, spoken
 from ledger.amounts import Amount
 from ledger.instants import FOREVER, MINUTE, ORIGIN, Instant, Span
@@ -157,7 +157,10 @@ class Looking(AtHand):
             Point(look.at, measure(rule, look.reading, look.at), look.blame) for look in looks if look.at >= since
         ]
         levels = [follow(watched, level, since, points) for level in before]
-        due_at = self._curve.due_after(gauge, looks[-1], now, _lines(rule))
+        due_at = FOREVER
+        if gauge.by_day or any(level.turns and level.turns[-1].zone != Zone.CLEAR for level in levels):
+            # A window that moves only ever lets go of burns: where all is clear, nothing comes of that.
+            due_at = self._curve.due_after(gauge, looks[-1], now, _lines(rule))
         # Where something reached far back, all that had been looked at by then is its past.
         late_before = touch.late_before + (LATE + 1 if touch.since < touch.late_before else 0)
         of_levels: list[list[Message]] = []
