@@ -81,6 +81,17 @@ class Scene:
         async with AIOKafkaProducer(**self.kafka) as producer:
             await producer.send_and_wait(self.topics.name(kind), value, key=b"raw", partition=partition)
 
+    def environment(self, disk: Path) -> dict[str, str]:
+        """What a program of ours is told here."""
+        return {
+            "SEATSTREAM_BROKER": self.broker.replace(",", ";"),
+            "SEATSTREAM_PREFIX": self.topics.prefix,
+            "SEATSTREAM_PARTITIONS": str(self.topics.partitions),
+            "SEATSTREAM_DATA": str(disk),
+            "SEATSTREAM_SESSION": "PT6S",
+            **self.settings,
+        }
+
     def worker(self, name: str, **variables: str) -> "Worker":
         """A worker process with a disk of its own; the same name is the same disk. `variables`: what this one is told."""
         worker = Worker(self, self.directory / name, variables)
@@ -159,21 +170,12 @@ class Worker:
     """A worker in a process of its own."""
 
     def __init__(self, scene: Scene, disk: Path, variables: Mapping[str, str]) -> None:
-        environment = {
-            "SEATSTREAM_BROKER": f"kafka://{scene.broker}",
-            "SEATSTREAM_PREFIX": scene.topics.prefix,
-            "SEATSTREAM_PARTITIONS": str(scene.topics.partitions),
-            "SEATSTREAM_DATA": str(disk),
-            "SEATSTREAM_SESSION": "PT6S",
-            **scene.settings,
-            **variables,
-        }
         disk.mkdir(parents=True, exist_ok=True)
         self.log = disk.with_suffix(f".{time.monotonic_ns()}.log")
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *scene.program.split()],
-                cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=subprocess.STDOUT,
+                cwd=ROOT, env={**os.environ, **scene.environment(disk), **variables}, stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     async def says(self, words: str, patience_s: float = 40, times: int = 1) -> None:

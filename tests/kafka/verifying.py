@@ -13,9 +13,7 @@ def verify(scene: LedgerScene, disk: str = "a", *arguments: str) -> tuple[int, s
     ran = subprocess.run(
         [sys.executable, "-m", "streams", "verify", *arguments],
         cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
-        env={
-            **os.environ, "SEATSTREAM_BROKER": f"kafka://{scene.broker}", "SEATSTREAM_PREFIX": scene.topics.prefix,
-            "SEATSTREAM_DATA": str(scene.directory / disk), "SEATSTREAM_CLOCK": "topic",
-        },
+        # The journal knows which clock was obeyed.
+        env={**os.environ, **scene.environment(scene.directory / disk), "SEATSTREAM_CLOCK": "topic"},
     )  # fmt: skip
     return ran.returncode, ran.stdout + ran.stderr
