@@ -88,7 +88,8 @@ class Hands:
         self._hands: dict[int, Hand] = {}
         self._writers: dict[int, Writer] = {}
         self._adoption: asyncio.Task[None] | None = None
-        self._asking: asyncio.Task[None] | None = None
+        #: Asks for a rebalance in a while, and in which epoch.
+        self._asking: tuple[int, asyncio.Task[None]] | None = None
         # Set by whoever builds the app (streams/app.py): Faust makes its consumer later than we are made.
         self.consumer: Callable[[], Consumer]
         #: Called after a commit with the partition and its cursor, and when what a fold remembers of a partition beside
@@ -264,8 +265,9 @@ class Hands:
         self._intake.drop(partition)
         self._drop(partition)
         log.warning("%s", why, extra={"partition": partition})
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.ensure_future(self._ask_again(self._intake.epoch))
+        epoch = self._intake.epoch
+        if self._asking is None or self._asking[0] != epoch or self._asking[1].done():
+            self._asking = epoch, asyncio.ensure_future(self._ask_again(epoch))
 
     async def _ask_again(self, epoch: int) -> None:
         # Whoever was fenced because the group has a new owner learns it soon. Where no rebalance comes we are still the

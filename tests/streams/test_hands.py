@@ -119,6 +119,28 @@ async def test_a_lost_transaction_writes_nothing_and_takes_nothing_more(scene: S
     assert 0 in scene.hands.stopped()
 
 
+async def test_a_partition_that_is_lost_just_after_a_rebalance_does_not_stand_still_for_good(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Group:
+        asked = 0
+
+        async def rejoin(self) -> None:
+            self.asked += 1
+
+    monkeypatch.setattr("streams.hands.REJOIN_S", 0.05)
+    group: Any = Group()
+    scene.hands.consumer = lambda: group
+    scene.writer.lost = True
+    await scene.take(b"a", start=0)
+    # Before the group is asked a rebalance comes by itself, and then the partition is lost again.
+    scene.intake.open({0: dict.fromkeys(INPUTS, 0)})
+    await scene.take(b"a", start=0)
+    await asyncio.sleep(0.2)
+
+    assert group.asked == 1
+
+
 async def test_a_fold_that_fails_stops_the_partition_and_says_where(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
