@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 TICK_S = 1.0
 #: How long an acknowledgement may take before the partition is asked again.
 PATIENCE_S = 10.0
+#: How long a tick may take until it is folded before there is another one all the same: it may be lost with its broker.
+LOST_S = 60.0
 
 
 class Ticker:
@@ -31,13 +33,15 @@ class Ticker:
         self._hands = hands
         self._topic = topics.name("control")
         self._kafka = kafka
-        #: Up to where `control` has to be folded before a partition gets its next tick.
-        self._folded_to: dict[int, int] = {}
+        #: Up to where `control` has to be folded before a partition gets its next tick, and since when.
+        self._told: dict[int, tuple[int, float]] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            producer = AIOKafkaProducer(**self._kafka, linger_ms=0, request_timeout_ms=int(PATIENCE_S * 1000))
+            producer = AIOKafkaProducer(
+                **self._kafka, linger_ms=0, acks="all", request_timeout_ms=int(PATIENCE_S * 1000)
+            )
             try:
                 await producer.start()
                 while True:
@@ -54,9 +58,15 @@ class Ticker:
         caught_up = [
             partition
             for partition, cursor in self._hands.cursors().items()
-            if partition not in stopped and cursor["control"] >= self._folded_to.get(partition, 0)
+            if partition not in stopped and self._is_behind_us(partition, cursor["control"])
         ]
         said = tick(time.time_ns() // 1000)
         sent = [await producer.send(self._topic, said, partition=partition) for partition in caught_up]
         for partition, arrival in zip(caught_up, sent, strict=True):
-            self._folded_to[partition] = (await asyncio.wait_for(arrival, PATIENCE_S)).offset + 1
+            offset = (await asyncio.wait_for(arrival, PATIENCE_S)).offset
+            self._told[partition] = offset + 1, time.monotonic()
+
+    def _is_behind_us(self, partition: int, folded_to: int) -> bool:
+        """Whether the last tick is folded, or must have been lost."""
+        next_offset, since = self._told.get(partition, (0, 0.0))
+        return folded_to >= next_offset or time.monotonic() - since > LOST_S
