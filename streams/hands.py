@@ -149,6 +149,10 @@ class Hands:
                 return await restore(shards, changelogs, self._kafka, self._tell_restored)
             except StoreTorn as torn:
                 torn.store.set_aside(torn)
+            except OSError:
+                # RocksDB takes nothing after a write that failed. Whoever tries again opens it anew.
+                self._shards.close()
+                raise
 
     def _tell_restored(self, done: int, left: int) -> None:
         self.restored = done, left
@@ -159,6 +163,9 @@ class Hands:
             self._adoption.cancel()
             await asyncio.wait({self._adoption})
         tasks = {hand.task for hand in self._hands.values() if hand.task is not None}
+        for hand in self._hands.values():
+            if hand.stopped is not None and hand.task is not None:
+                hand.task.cancel()  # it waits for room on the disk, and Kafka has all of it
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=SETTLE_S)
             for task in late:
@@ -219,14 +226,16 @@ class Hands:
             self._stop(hand, chunk, error)
         else:
             metrics.committed(chunk.records, folded - begun, time.monotonic() - folded)
-            await self._keep(hand, chunk, changes, positions)
+            if not await self._keep(hand, chunk, changes, positions):
+                return
             hand.cursor, hand.step, hand.oldest_ms = cursor, entry.step, None
             for tell in self.on_committed:
                 tell(chunk.partition, cursor)
             self._intake.free(chunk, unfinished)
 
-    async def _keep(self, hand: Hand, chunk: Chunk, changes: Changes, positions: Mapping[Table, int]) -> None:
-        """Writes down what Kafka has committed; where the disk takes nothing, as soon as it does."""
+    async def _keep(self, hand: Hand, chunk: Chunk, changes: Changes, positions: Mapping[Table, int]) -> bool:
+        """Writes down what Kafka has committed; where the disk takes nothing, as soon as it does. False where what was
+        there before is gone by then."""
         while True:
             try:
                 hand.shard.commit(changes, positions, int(time.time() * 1000))
@@ -239,11 +248,17 @@ class Hands:
                         chunk.partition, hand.shard.state.path.parent, error,
                     )  # fmt: skip
             await asyncio.sleep(ROOM_S)
-            with suppress(Exception):
+            try:
                 hand.shard.reopen()
+            except StoreTorn:
+                self._lose(hand, chunk.partition, f"partition {chunk.partition} is taken over anew")
+                return False
+            except Exception as error:
+                log.debug("%s: %s", hand.shard.state.path.parent, error)
         if hand.stopped is not None:
             hand.stopped = None
             log.warning("partition %d goes on", chunk.partition)
+        return True
 
     # --- what goes wrong ----------------------------------------------------------------------------------------------
 

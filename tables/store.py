@@ -96,7 +96,7 @@ class StoreRefused(Exception):
 class StoreTorn(Exception):
     """What is on this disk is not what was written; the store can be set aside, and its changelog read anew."""
 
-    def __init__(self, store: "Store", error: Exception) -> None:
+    def __init__(self, store: "Store", error: object) -> None:
         super().__init__(f"{store.path} is torn: {error}")
         self.store = store
 
@@ -107,6 +107,8 @@ class Store:
     def __init__(self, path: Path, memory: Memory, *, read_only: bool = False) -> None:
         self.path = path
         self._memory = memory
+        #: Why the rows were set aside last.
+        self._torn: object = None
         #: As it is now, whoever else has it open.
         self._db = self._connect(read_only=True) if read_only else self._open()
 
@@ -161,7 +163,10 @@ class Store:
             else:
                 put(key, value)
         put(POSITION, b"%d %d" % position)
-        self._db.write(batch)
+        try:
+            self._db.write(batch)
+        except Exception as error:
+            raise self._told(error) from error
 
     def position(self) -> Position | None:
         """None where nothing was ever written."""
@@ -186,9 +191,13 @@ class Store:
         self._db = self._open()
 
     def reopen(self) -> None:
-        """After a write that failed: RocksDB takes none until it was opened anew. Raises what opening does."""
+        """After a write that failed: RocksDB takes none until it was opened anew. Raises what opening does, and `StoreTorn`
+        where the rows were set aside: what comes next would be written to an empty store."""
         self.close()
+        self._torn = None
         self._db = self._open()
+        if self._torn is not None:
+            raise StoreTorn(self, self._torn)
 
     def close(self) -> None:
         with suppress(DbClosedError):
@@ -256,10 +265,13 @@ class Store:
         if aside.exists():
             rmtree(aside)
         self.path.rename(aside)
+        self._torn = why
         log.warning("%s is set aside as %s and rebuilt from its changelog: %s", self.path, aside.name, why)
 
     def _told(self, error: Exception) -> Exception:
         said = str(error).lower()
+        if any(words in said for words in _DISK):
+            return OSError(f"{self.path} takes no more: {error}")
         return StoreTorn(self, error) if any(words in said for words in _TORN) else error
 
 

@@ -209,6 +209,63 @@ async def test_a_disk_that_takes_no_more_stops_the_partition_until_there_is_room
     assert scene.shard.get("state", b"k1") == b"b"
 
 
+async def test_rows_that_a_full_disk_has_lost_are_not_missing_when_there_is_room(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.hands.ROOM_S", 0.01)
+    await scene.take(b"a", start=0)
+    commit = Shard.commit
+
+    def full(shard: Shard, *arguments: Any) -> None:
+        monkeypatch.setattr(Shard, "commit", commit)
+        # Where there is no room, RocksDB's own list of its files may be cut short.
+        shard.state.close()
+        (manifest,) = shard.state.path.glob("MANIFEST-*")
+        manifest.write_bytes(b"")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Shard, "commit", full)
+    await scene.take(b"b", start=1)
+
+    # What was written first is gone from the disk: nothing may be written on top of it.
+    assert scene.hands.stopped() == {0: "partition 0 is taken over anew"}
+    assert scene.shard.state.position() is None
+    assert scene.shard.get("state", b"k1") is None
+
+
+async def test_a_full_disk_does_not_hold_up_a_rebalance(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asyncio.Event()
+
+    def full(*_: Any) -> None:
+        asked.set()
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Shard, "commit", full)
+    folding = asyncio.ensure_future(scene.take(b"a", start=0))
+    await asyncio.wait_for(asked.wait(), 5)
+
+    await asyncio.wait_for(scene.hands.settle(), 1)
+
+    assert scene.done == 1
+    await folding
+
+
+async def test_a_disk_that_is_full_when_partitions_come_is_opened_anew_when_they_come_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: Any) -> int:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("streams.hands.restore", full)
+    (shard,) = scene.hands._shards.keep([1])
+    with pytest.raises(OSError, match="No space"):
+        await scene.hands._restore([shard], {})
+
+    (again,) = scene.hands._shards.keep([1])
+    assert again is not shard
+    scene.hands._shards.close()
+
+
 async def test_a_fold_that_is_unfinished_goes_on_without_a_record_after_a_restart_too(scene: Scene) -> None:
     calls: list[int] = []
 

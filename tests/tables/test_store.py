@@ -181,6 +181,21 @@ def test_rows_that_cannot_be_read_are_never_rows_that_are_not_there(tmp_path: Pa
     store.close()
 
 
+def test_a_disk_without_room_is_no_torn_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def write(self, _: object) -> None:
+            raise Exception(
+                "IO error: No space left on device: While appending to file: 000004.log: No space left on device"
+            )
+
+    store = Store(tmp_path / "state-0", Memory())
+    store.close()
+    monkeypatch.setattr(store, "_db", Full())
+
+    with pytest.raises(OSError, match="state-0 takes no more"):
+        store.write({b"k": b"v"}, Position(1, 1))
+
+
 def test_a_look_sees_one_moment(tmp_path: Path) -> None:
     shard = Shard(0, tmp_path, Memory())
     shard.commit({"state": {b"a": b"1", b"b": b"2"}, "trail": {b"t": b"1"}}, {"state": 1, "trail": 1}, 0)
