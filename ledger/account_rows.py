@@ -69,6 +69,7 @@ class AccountRows:
         self._group_key = b"X" + self._prefix
         self.look_again()
         group = book.load(GROUP, self._group_key)
+        self._is_new = group is None
         self.group = GroupRow(GroupStretch(ORIGIN, FOREVER, [])) if group is None else group
         #: What became different, and from when on: scopes, all seats of a contract or of one of its subscriptions (0: of
         #: the contract), and whatever a changed debt reaches.

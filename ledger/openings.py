@@ -25,6 +25,10 @@ class Openings(AccountRows):
         super().__init__(book, customer, credit_type)
         #: What carried moves handed on, until anything changes.
         self._hands: dict[tuple[Instant, MoveRank, str], Handed] = {}
+        if self._is_new:
+            # A reset may have been said before anybody burned of this type.
+            self.group.stretch.until = self.group_until(ORIGIN, [])
+            self._save_group()
 
     # --- what was agreed ---
 
