@@ -19,25 +19,38 @@ T = TypeVar("T")
 BREATH_S = 0.005
 
 
-async def in_breaths(act: Callable[[Breathe], T], breath_s: float = BREATH_S) -> T:
+async def in_breaths(act: Callable[[Breathe], T], breath_s: float = BREATH_S, turns: asyncio.Lock | None = None) -> T:
     """What `act` answers, or raises. Whenever it has computed for `breath_s` and calls its argument, others run.
 
-    Cancelled meanwhile, `act` is ended where it is: its `finally` blocks run, and nobody learns what it found.
+    Those that share `turns` take them: however many they are, others wait for one breath of one of them. Cancelled meanwhile,
+    `act` is ended where it is: its `finally` blocks run, and nobody learns what it found.
     """
-    begun = time.monotonic()
+    begun = 0.0
 
     def breathe() -> None:
         if time.monotonic() - begun > breath_s:
             loop.switch()
 
-    loop, me = getcurrent(), greenlet(act)
-    answer: T = me.switch(breathe)
+    def start() -> T:
+        return act(breathe)
+
+    loop, me = getcurrent(), greenlet(start)
     try:
-        while not me.dead:
-            await asyncio.sleep(0)
-            begun = time.monotonic()
-            answer = me.switch()
+        while True:
+            if turns is None:
+                begun = time.monotonic()
+                answer: T = me.switch()
+                if me.dead:
+                    return answer
+                await asyncio.sleep(0)
+                continue
+            async with turns:
+                begun = time.monotonic()
+                answer = me.switch()
+                if me.dead:
+                    return answer
+                # The turn is kept while all others run once; else all who share it would breathe in one go.
+                await asyncio.sleep(0)
     finally:
         if not me.dead:
             me.throw()
-    return answer

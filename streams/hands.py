@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 SETTLE_S = 30.0
 #: How long a lost partition waits for a rebalance to come by itself before it asks for one.
 REJOIN_S = 2.0
+#: Questions wait so long for a fold, which then goes on.
+BREATH_S = 0.002
 #: How often a disk that takes nothing is asked again.
 ROOM_S = 2.0
 
@@ -87,6 +89,7 @@ class Hands:
         self._intake = intake
         self._hands: dict[int, Hand] = {}
         self._writers: dict[int, Writer] = {}
+        self._turns = asyncio.Lock()
         self._adoption: asyncio.Task[None] | None = None
         #: Asks for a rebalance in a while, and in which epoch.
         self._asking: tuple[int, asyncio.Task[None]] | None = None
@@ -205,7 +208,9 @@ class Hands:
         hand.oldest_ms = chunk.records[0].timestamp_ms if chunk.records else None
         try:
             _check_start(hand, chunk)
-            said = await in_breaths(lambda breathe: list(self._fold(chunk.partition, chunk.records, rows, breathe)))
+            said = await in_breaths(
+                lambda breathe: list(self._fold(chunk.partition, chunk.records, rows, breathe)), BREATH_S, self._turns
+            )
             outputs = [output for output in said if output is not UNFINISHED]
             unfinished = len(outputs) < len(said)
             entry = journal.Entry(step=hand.step + 1, inputs=dict(chunk.cuts), obeyed=self._obeyed)

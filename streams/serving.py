@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from ledger.rows import Book, Breathe
+from ledger.rows import Book
 from streams.breathing import in_breaths
 from streams.clock import Clock
 from streams.hands import Hand, Hands
@@ -20,7 +20,6 @@ from streams.intake import Intake
 from streams.outcomes import ASKED, Outcomes
 from streams.pulse import Pulse
 from streams.settings import Settings
-from tables.shard import ShardLook
 from web.cluster import Answered, AsOf, Away, Elsewhere, Here, Nobody, PartitionNow, Place, Publication, View
 from web.server import build, runner
 from web.tokens import Tokens
@@ -65,7 +64,10 @@ class Serving:
         self._pulse = pulse
         self._assignment = assignment
         self._url = url
+        #: Who asks, and whose questions are being ended.
         self._asking: set[asyncio.Task[Any]] = set()
+        self._leaving: set[asyncio.Task[Any]] = set()
+        self._left = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._producing = asyncio.Lock()
         hands.on_settling.append(self._let_go)
@@ -110,19 +112,24 @@ class Serving:
         look = hand.shard.look()
         clock = Clock(Book(look), self._clock).now
         as_of = self._as_of(partition, hand, clock)
-        task = asyncio.ensure_future(in_breaths(lambda breathe: question(_view(look, clock, as_of, breathe))))
+        task = asyncio.current_task()
+        assert task is not None
         self._asking.add(task)
         try:
-            answer = await task
+            answer = await in_breaths(lambda breathe: question(View(look, clock, as_of, breathe)))
         except asyncio.CancelledError:
-            if task.cancelled() and self._hands.hand(partition) is not hand:
-                self._here(partition)
-                raise Away(Nobody(partition, f"partition {partition} has moved")) from None
-            task.cancel()
-            raise
+            if task not in self._leaving:
+                raise
+            # Not who asks was ended, but what is asked.
+            task.uncancel()
+            self._here(partition)
+            raise Away(Nobody(partition, f"partition {partition} has moved")) from None
         finally:
             self._asking.discard(task)
+            self._leaving.discard(task)
             look.close()
+            if not self._leaving:
+                self._left.set()
         # Whoever was paused while it computed must not answer from the past.
         if self._here(partition) is not hand:
             raise Away(Nobody(partition, f"partition {partition} has moved"))
@@ -138,13 +145,12 @@ class Serving:
 
     async def _let_go(self) -> None:
         """Ends all questions: nobody else can open rows that somebody looks at."""
-        asking = list(self._asking)
-        for task in asking:
+        self._leaving |= self._asking
+        for task in self._leaving:
             task.cancel()
-        if asking:
-            await asyncio.wait(asking)
-            # Whoever asked closes its look when it goes on.
-            await asyncio.sleep(0)
+        if self._leaving:
+            self._left.clear()
+            await self._left.wait()
 
     # --- facts ---
 
@@ -229,10 +235,6 @@ class Serving:
 
     def metrics(self) -> tuple[bytes, str]:
         return generate_latest(), CONTENT_TYPE_LATEST
-
-
-def _view(look: ShardLook, clock: int, as_of: AsOf, breathe: Breathe) -> View:
-    return View(look, clock, as_of, breathe)
 
 
 class Window(Service):

@@ -81,6 +81,46 @@ async def test_several_take_turns() -> None:
     assert seen == ["a", "b", "a", "b"]
 
 
+async def test_those_that_share_turns_breathe_one_after_the_other() -> None:
+    """Others run between any two of them."""
+    seen: list[str] = []
+    turns = asyncio.Lock()
+
+    def work_of(name: str, breathe: Breathe) -> str:
+        for _ in range(3):
+            seen.append(name)
+            breathe()
+        return name
+
+    async def other() -> None:
+        while True:
+            seen.append(".")
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(other())
+    working = (in_breaths(partial(work_of, name), breath_s=-1, turns=turns) for name in "abc")
+    assert await asyncio.gather(*working) == ["a", "b", "c"]
+    beside.cancel()
+
+    told = "".join(seen)
+    assert [told.count(name) for name in "abc"] == [3, 3, 3]
+    assert not any(first + second in told for first in "abc" for second in "abc"), told
+    # Nobody has two turns while somebody waits for one.
+    assert told.replace(".", "")[:6] == "abcabc"
+
+
+async def test_who_is_cancelled_before_its_turn_never_begins() -> None:
+    turns = asyncio.Lock()
+    begun: list[str] = []
+    async with turns:
+        task = asyncio.ensure_future(in_breaths(lambda _: begun.append("begun"), turns=turns))
+        await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert task.cancelled() and not begun and not turns.locked()
+
+
 def deep(breathe: Breathe, calls: int) -> None:
     if calls:
         deep(breathe, calls - 1)
