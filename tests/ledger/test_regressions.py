@@ -828,3 +828,15 @@ print(said.hexdigest())
     }
 
     assert len(said) == 1
+
+
+def test_a_debt_from_the_instant_of_a_reset_is_paid_by_what_comes_next(play: Play) -> None:
+    """The reset had been said before anybody burned of this type of credit; the debt was told as still open."""
+    story = play("""
+        contract c carry from 2026-01-01
+        reset at 01-02
+        burn 1 by cy at 01-02
+        grant ours 7 from 01-10 until 2026-01-20
+    """)
+    assert story.overage("cy", "01-09") == "1"
+    assert (story.overage("cy", "01-10"), story.overage("cy")) == ("0", "0")
