@@ -96,6 +96,11 @@ class Looking(AtHand):
                 credit_type=every.credit_type, since=since, late_before=late_before, cause=cause,
             )  # fmt: skip
             self._book.save(WORK, key, work)
+            # Who burns before its turn comes is looked at then.
+            for mark in who.marks.values():
+                seat = mark.gauge.subject
+                if mark.gauge.scope == "seat" and seat.contract_id == every.contract_id:
+                    mark.since = FOREVER
 
     def _look(self) -> Iterator[Alert]:
         """At all that was touched."""

@@ -181,8 +181,8 @@ class Watcher(Steps):
         self._touch_due(clock)
         works = self._works()
         alerts = [*self._look(), *self._work(works)]
-        # Stable: what one subject has to say stays in its order.
-        yield from sorted(alerts, key=lambda alert: (alert.state != "retracted", alert.time))
+        # One order, however they were come upon; what a rule has to say of a subject stays in its own.
+        yield from sorted(alerts, key=_order)
         if clock != self._clock_before:
             self._book.save(CLOCK, CLOCK_KEY, ClockRow(clock))
         self._book.close()
@@ -225,3 +225,11 @@ class Watcher(Steps):
             who = self._memory.customers.get(subject.customer_id) or self._meet(subject.customer_id)
             mark = self._mark(who, gauge_of(held.rule, subject))
             self._touch(mark, at, self._late_before, ("time", instants.text(at)))
+
+
+def _order(alert: Alert) -> tuple[bool, Instant, str, str, str, str, str, str]:
+    """What is taken back, then what happened, by instant."""
+    return (
+        alert.state != "retracted", alert.time, alert.customer_id, alert.contract_id or "", alert.subscription_id or "",
+        alert.seat_group_key, alert.seat_id or "", alert.rule_id,
+    )  # fmt: skip

@@ -7,6 +7,8 @@ import random
 from itertools import count
 from typing import Any
 
+import msgspec
+
 from alerts.states import States
 from ledger.amounts import UNIT, text
 from ledger.facts import (
@@ -445,3 +447,13 @@ def test_a_rule_may_come_before_any_clock_has_spoken() -> None:
     scene.batch([contract(20), (rule(10), JANUARY)])
     scene.batch([(rule(10, rule_id="other"), ORIGIN)])
     assert scene.alerts == []
+
+
+def test_a_rule_may_count_commits_only() -> None:
+    commit, _ = grant(20, 1.5, None)
+    assert isinstance(commit, CreditsGranted)
+    committed = msgspec.structs.replace(commit, grant=msgspec.structs.replace(commit.grant, kind="commit")), at(1.5)
+    events = contract(), grant(100, 1, None), committed, burn(105, 2, None)
+    assert said(*events, (rule(15, scope="pool", kind="commit"), at(3))) == ["in_alarm 15 at 15 for all"]
+    assert said(*events, (rule(15, scope="pool", kind="credit"), at(3))) == ["in_alarm 15 at 0 for all"]
+    assert said(*events, (rule(15, scope="customer"), JANUARY)) == ["in_alarm 15 at 15 for all"]

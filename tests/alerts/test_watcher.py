@@ -161,3 +161,16 @@ def test_what_is_said_of_seats_in_the_end_is_true_however_it_came(seed: int, siz
 @settings(on_drawn, max_examples=4)
 def test_what_is_said_of_time_in_the_end_is_true_however_it_came(seed: int, size: int) -> None:
     play(seed, size, ("days_to_expiry", "time_to_empty"))
+
+
+@given(SEEDS, st.integers(5, 40))
+@settings(on_drawn, max_examples=8)
+def test_what_is_remembered_beside_the_rows_changes_nothing(seed: int, size: int) -> None:
+    rng = random.Random(seed)
+    events = draw_events(rng, size, ("balance", "balance_percent", "seats_over", "time_to_empty"))
+    cuts = [place for place in range(len(events)) if rng.random() < 0.5]
+    warm, cold = Scene(**HISTORY), Scene(**HISTORY)
+    for start, end in pairwise(sorted({0, len(events), *cuts})):
+        assert warm.batch(events[start:end]) == cold.batch(events[start:end])
+        cold.memory.forget()
+    assert warm.rows.tables == cold.rows.tables
