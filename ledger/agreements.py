@@ -82,10 +82,17 @@ class Agreements(WaitingRoom):
         match fact:
             case ContractUpdated() | ContractEnded():
                 assert contract is not None
+                before = contract.ending_before()
                 self._end_contract(who, contract, fact)
                 woken = ["contract", AMBIGUOUS, "subscription"]
+                # Its seats go, or are there again, where it ends; that may be before anybody said so.
+                since = (
+                    fact.time
+                    if contract.ending_before() == before
+                    else min(fact.time, before, contract.ending_before())
+                )
                 seats_changed = [
-                    SeatsChanged(contract_id=contract.contract_id, subscription_id=row.subscription_id, since=fact.time)
+                    SeatsChanged(contract_id=contract.contract_id, subscription_id=row.subscription_id, since=since)
                     for row in contract.subscriptions
                 ]
             case SubscriptionAdded():

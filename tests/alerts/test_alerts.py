@@ -14,6 +14,7 @@ from ledger.amounts import UNIT, text
 from ledger.facts import (
     AddSeats,
     ContractCreated,
+    ContractEnded,
     CreditBurn,
     CreditsGranted,
     Grant,
@@ -457,3 +458,12 @@ def test_a_rule_may_count_commits_only() -> None:
     assert said(*events, (rule(15, scope="pool", kind="commit"), at(3))) == ["in_alarm 15 at 15 for all"]
     assert said(*events, (rule(15, scope="pool", kind="credit"), at(3))) == ["in_alarm 15 at 0 for all"]
     assert said(*events, (rule(15, scope="customer"), JANUARY)) == ["in_alarm 15 at 15 for all"]
+
+
+def test_a_contract_that_ended_before_anybody_said_so_takes_its_alarms_back() -> None:
+    full = rule(0, metric="seats_over", scope="subscription"), at(3)
+    ended = ContractEnded(id="over", customer_id="acme", time=at(4), contract_id="c", ending_before=at(2))
+    assert said(contract(included_seats=2), full, (ended, at(4))) == [
+        "in_alarm 0 at 0 for all",
+        "retracted 0 at 0 for all",
+    ]
