@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup demo picture docs broker test check pencil check-long mutate bench wheel lock clean
+.PHONY: help setup demo picture docs broker test check pencil check-long faults mutate bench wheel lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ pencil: .venv/ready-to-develop  ## the ledger's worked examples, in a few second
 
 check-long: .venv/ready-to-develop  ## random histories against the naive model, for as long as you let it; resumes
 	@$(BIN)/python -m tests.long
+
+faults: .venv/ready-to-develop  ## workers, disks and brokers fail under load, N times (24 unless said); what was survived adds up
+	@$(BIN)/python -m tests.faults --until $(or $(N),24)
 
 mutate: .venv/ready-to-develop  ## breaks the ledger's rules one place at a time; every break should turn a test red; resumes
 	@$(BIN)/python -m tests.mutation

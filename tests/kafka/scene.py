@@ -143,10 +143,15 @@ class Scene:
             key: list(range(1, total // LINE + 1)) for key, total in self.sums.items() if total >= LINE
         }
 
+        await self.steps_must_follow_on()
+
+    async def steps_must_follow_on(self) -> None:
+        """Each transaction took in what comes after the one before it."""
         reached: dict[tuple[int, str], int] = {}
         for record in await self.read("journal"):
             for kind, (start, stop) in orjson.loads(record.value)["inputs"].items():
-                assert start == reached.get((record.partition, kind), 0)
+                follows = reached.get((record.partition, kind), 0)
+                assert start == follows, f"{kind}-{record.partition}: {start} to {stop} were taken in after {follows}"
                 reached[record.partition, kind] = stop
 
     def on_disk(self, *names: str) -> tuple[dict[bytes, int], dict[int, int]]:

@@ -1,0 +1,230 @@
+"""The promise broken on purpose, one step at a time: each of these must turn a campaign red.
+
+Applied to a worker from the outside (`install`), around its points (tests/faults/points.py), so that it can be killed in the
+middle of what was broken. Each names the faults that can show it; tests/faults/README.md says what was seen.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, NamedTuple
+from weakref import WeakSet
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from streams import hands, transactions
+from streams.batches import ChunkConsumer, ChunkThread
+from streams.hands import Hand, Hands
+from streams.intake import Chunk, Fetched
+from streams.transactions import Writer
+from tables import restoring
+from tables.shard import TABLES, Shard
+from tables.store import POSITION, Position, Store
+from tests.faults import points
+from tests.faults.points import put
+from wire.topics import INPUTS, OWN_MESSAGE_BYTES
+
+
+class Break(NamedTuple):
+    """`faults`: what can show it, as `python -m tests.faults --only` takes it; `workers`: to how many it has to happen."""
+
+    apply: Callable[[], None]
+    faults: tuple[str, ...]
+    workers: tuple[str, ...] = ("a", "b")
+
+
+def install(name: str | None) -> None:
+    if name:
+        BREAKS[name].apply()
+
+
+def _nobody_is_fenced() -> None:
+    """The transactional id belongs to the worker, not to the partition."""
+    start = Writer.start
+
+    async def start_as_nobody(self: Writer) -> None:
+        self._producer._txn_manager.transactional_id += f"-{uuid.uuid4()}"
+        await start(self)
+
+    put(Writer, "start", start_as_nobody)
+
+
+def _writers_start_late() -> None:
+    """A new owner starts its writers after it has read the changelogs, with its first chunk."""
+    start, commit = Writer.start, Writer.commit
+    started: WeakSet[Writer] = WeakSet()
+
+    async def not_yet(self: Writer) -> None: ...
+
+    async def commit_at_last(self: Writer, *args: Any) -> Any:
+        if self not in started:
+            started.add(self)
+            await start(self)
+        return await commit(self, *args)
+
+    put(Writer, "start", not_yet)
+    put(Writer, "commit", commit_at_last)
+
+
+def _disk_before_kafka() -> None:
+    """The rows are on the disk before the transaction."""
+    shards: dict[int, Shard] = {}
+    work, commit = Hands._work, Writer.commit
+
+    async def work_on(self: Hands, hand: Hand, chunk: Chunk) -> None:
+        shards[chunk.partition] = hand.shard
+        await work(self, hand, chunk)
+
+    async def write_and_commit(self: Writer, entry: Any, rows: Any, outputs: Any) -> Any:
+        for table in TABLES:
+            store = shards[self.partition].table(table)
+            store.apply(rows[table].items(), store.position() or Position(0, 0))
+        return await commit(self, entry, rows, outputs)
+
+    put(Hands, "_work", work_on)
+    put(Writer, "commit", write_and_commit)
+
+
+def _a_fetch_outlives_a_seek() -> None:
+    """What was fetched before a seek is taken in after it."""
+    fetch = ChunkThread.fetch
+    before: list[Fetched] = [Fetched({}, {}, {})]
+
+    async def fetch_late(self: ChunkThread, *args: Any) -> Fetched:
+        before.append(await fetch(self, *args))
+        return before.pop(0)
+
+    put(ChunkThread, "fetch", fetch_late)
+
+
+def _offsets_of_the_group() -> None:
+    """Where folding starts is read from the group, which is told after the transaction."""
+    consumers: dict[int, ChunkConsumer] = {}
+    work, commit, start_at = Hands._work, Writer.commit, ChunkConsumer.start_at
+
+    async def work_on(self: Hands, hand: Hand, chunk: Chunk) -> None:
+        consumers[chunk.partition] = self.consumer()  # type: ignore[assignment]
+        await work(self, hand, chunk)
+
+    async def tell_later(self: Any, *_: Any) -> None: ...
+
+    async def commit_and_tell(self: Writer, entry: Any, rows: Any, outputs: Any) -> Any:
+        ends = await commit(self, entry, rows, outputs)
+        offsets = {
+            TopicPartition(self._topics.name(kind), self.partition): cut.stop for kind, cut in entry.inputs.items()
+        }
+        if offsets:
+            thread = consumers[self.partition]._thread
+            with suppress(Exception):
+                await thread.call_thread(partial(thread._ensure_consumer().commit, offsets))
+        return ends
+
+    async def start_where_it_says(self: ChunkConsumer, cursors: Mapping[int, Any], unfinished: Any) -> Any:
+        told = self._thread._ensure_consumer().committed
+        theirs = {
+            partition: {
+                kind: await self._thread.call_thread(told, TopicPartition(self.topics.name(kind), partition))
+                for kind in INPUTS
+            }
+            for partition in cursors
+        }
+        return await start_at(self, theirs, unfinished)
+
+    put(Hands, "_work", work_on)
+    put(Writer, "commit", commit_and_tell)
+    put(vars(transactions)["AIOKafkaProducer"], "send_offsets_to_transaction", tell_later)
+    put(ChunkConsumer, "start_at", start_where_it_says)
+
+
+def _position_before_rows() -> None:
+    """How far a store holds its changelog is written before its rows."""
+    apply = Store.apply
+
+    def apply_apart(self: Store, rows: Iterable[tuple[bytes, bytes | None]], position: Position) -> None:
+        self._db.put(POSITION, b"%d %d" % position)
+        points.reach("position written")
+        apply(self, rows, position)
+
+    put(Store, "apply", apply_apart)
+
+
+def _outputs_beside_the_transaction() -> None:
+    """Alerts, snapshots and dead letters leave by a producer of their own."""
+    commit = Writer.commit
+    producers: dict[int, AIOKafkaProducer] = {}
+
+    async def send_and_commit(self: Writer, entry: Any, rows: Any, outputs: Any) -> Any:
+        if self.partition not in producers:
+            producers[self.partition] = AIOKafkaProducer(
+                **self._kafka_of_tests,  # type: ignore[attr-defined]
+                max_request_size=OWN_MESSAGE_BYTES,
+            )
+            await producers[self.partition].start()
+        for output in outputs:
+            await producers[self.partition].send_and_wait(
+                self._topics.name(output.kind),
+                output.value,
+                key=output.key,
+                headers=list(output.headers),
+                partition=self.partition if output.partition is None else output.partition,
+            )
+        return await commit(self, entry, rows, ())
+
+    init = Writer.__init__
+
+    def init_and_keep(self: Writer, partition: int, topics: Any, group: str, kafka: Any) -> None:
+        init(self, partition, topics, group, kafka)
+        self._kafka_of_tests = kafka  # type: ignore[attr-defined]
+
+    put(Writer, "__init__", init_and_keep)
+    put(Writer, "commit", send_and_commit)
+
+
+def _changelogs_read_uncommitted() -> None:
+    """A new owner believes what a transaction wrote that never was committed."""
+    consumer = vars(restoring)["AIOKafkaConsumer"]
+
+    def believing(**settings: Any) -> Any:
+        return consumer(**{**settings, "isolation_level": "read_uncommitted"})
+
+    put(restoring, "AIOKafkaConsumer", believing)
+
+
+def _trail_left_behind() -> None:
+    """Only the state is brought to the end of its changelog."""
+    restore = vars(hands)["restore"]
+
+    class Half:
+        def __init__(self, shard: Shard) -> None:
+            self.partition, self.table = shard.partition, lambda table: shard.state
+
+    async def restore_half(shards: Any, changelogs: Mapping[Any, str], *args: Any) -> Any:
+        return await restore([Half(shard) for shard in shards], dict.fromkeys(TABLES, changelogs["state"]), *args)
+
+    put(hands, "restore", restore_half)
+
+
+def _empty_disks_are_believed() -> None:
+    """A store that has begun anew, as after it was wiped or set aside, reads only what comes from now on."""
+    start = vars(restoring)["_start"]
+
+    def start_now(store: Store, first: int, end: int, now_ms: int) -> int:
+        at: int = end if store.position() is None else start(store, first, end, now_ms)
+        return at
+
+    put(restoring, "_start", start_now)
+
+
+BREAKS: Final[Mapping[str, Break]] = {
+    "nobody is fenced": Break(_nobody_is_fenced, ("pause:rows sent", "pause:offsets sent")),
+    "writers start late": Break(_writers_start_late, ("heir",)),
+    "disk before Kafka": Break(_disk_before_kafka, ("die:begun", "die:rows sent"), ("a",)),
+    "a fetch outlives a seek": Break(_a_fetch_outlives_a_seek, ("guest", "restart")),
+    "offsets of the group": Break(_offsets_of_the_group, ("die:committed",)),
+    "position before rows": Break(_position_before_rows, ("die:position written",)),
+    "outputs beside the transaction": Break(_outputs_beside_the_transaction, ("die:rows sent",)),
+    "changelogs read uncommitted": Break(_changelogs_read_uncommitted, ("die:rows sent", "die:offsets sent")),
+    "trail left behind": Break(_trail_left_behind, ("wipe",)),
+    "empty disks are believed": Break(_empty_disks_are_believed, ("wipe", "torn:away"), ("a",)),
+}
