@@ -13,7 +13,7 @@ import msgspec
 import orjson
 from aiohttp import web
 
-from web import accounts, agreed, asked, cursors, shapes
+from web import accounts, agreed, asked, cursors, shapes, watched
 from web.cluster import AsOf, Away, Cluster, Elsewhere, Here, Nobody, Plain, View
 from web.letting_in import caller
 from web.passing import PARTITIONS, PASSED, Passer
@@ -109,6 +109,14 @@ ABOUT_A_CUSTOMER: Final = (
         asks=asked.Available,
         answers=shapes.Available,
         answer=accounts.available,
+    ),
+    Path(
+        path=f"{_CUSTOMER}/alerts",
+        name="list_alerts",
+        summary="The state of every rule for every subject, with value and level",
+        asks=asked.Alerts,
+        answers=shapes.Alerts,
+        answer=watched.alerts,
     ),
 )
 FACTS_PATH: Final = Path(

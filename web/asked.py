@@ -134,6 +134,17 @@ class Available(Asked, kw_only=True, frozen=True):
     credit_type: Annotated[Id, msgspec.Meta(description="Credits of this type")] = "credits"
 
 
+class Alerts(Asked, kw_only=True, frozen=True):
+    rule_id: Annotated[Id, msgspec.Meta(description="Only of this rule")] | None = None
+    contract_id: Contract | None = None
+    seat_id: Seat | None = None
+    state: (
+        Annotated[str, msgspec.Meta(pattern="^(evaluating|ok|in_alarm)$", description="Only in this state")] | None
+    ) = None
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
 class Publish(Asked, kw_only=True, frozen=True):
     timeout_ms: Annotated[
         int, msgspec.Meta(ge=1, le=30_000, description="How long to wait until the facts are folded")

@@ -6,6 +6,7 @@ import msgspec
 
 from ledger.answers import EntryType
 from web.asked import Moment
+from wire.rules import Metric, RuleScope
 
 Amount: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]+(\.[0-9]{1,9})?$", description="An exact decimal")]
 
@@ -205,6 +206,34 @@ class Point(Shape, kw_only=True):
 
 class BalanceHistory(Page, kw_only=True):
     data: list[Point]
+
+
+class Watched(Shape, kw_only=True):
+    """Whom a rule watches: a seat, a subscription, a contract or its pool; nothing is said of a customer or its pool."""
+
+    contract_id: str | msgspec.UnsetType = msgspec.UNSET
+    subscription_id: str | msgspec.UnsetType = msgspec.UNSET
+    seat_id: str | msgspec.UnsetType = msgspec.UNSET
+    seat_group_key: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class AlertState(Shape, kw_only=True):
+    """`level` is the one in alarm that was passed last, `value` what is compared now, `since` when the state began."""
+
+    rule_id: str
+    name: str
+    metric: Metric
+    scope: RuleScope
+    subject: Watched
+    state: Literal["evaluating", "ok", "in_alarm"]
+    level: Amount | None
+    value: Amount | None
+    since: Moment | None
+    alert_id: str | None
+
+
+class Alerts(Page, kw_only=True):
+    data: list[AlertState]
 
 
 class Payer(Shape, kw_only=True):
