@@ -590,6 +590,13 @@ class Agreements(WaitingRoom):
         contract = (
             self._contract(who, fact.contract_id) if fact.contract_id is not None else self._contract_of_edit(who, fact)
         )
+        # Also where each of its operations names another.
+        named = fact.subscription_id is not None or fact.feature_code is not None
+        if named and contract.subscription(fact.subscription_id, fact.feature_code, fact.time) is None:
+            name = fact.subscription_id or fact.feature_code
+            raise Missing(
+                "unknown_subscription", "subscription_id", f"subscription {name} is not known yet", "subscription"
+            )
         edited = seats.edit(self.book, who.number, contract, fact)
         if isinstance(edited, Refusal):
             if edited.code == "unknown_subscription":

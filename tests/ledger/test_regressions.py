@@ -840,3 +840,25 @@ def test_a_debt_from_the_instant_of_a_reset_is_paid_by_what_comes_next(play: Pla
     """)
     assert story.overage("cy", "01-09") == "1"
     assert (story.overage("cy", "01-10"), story.overage("cy")) == ("0", "0")
+
+
+def test_an_edit_of_a_subscription_that_is_not_there_waits_though_its_operations_name_others() -> None:
+    """It was folded into those others, and nobody missed the one that it names."""
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    play_on_engine(
+        """
+        contract c from 2026-01-01 bringing
+        subscription team seats ana
+        """,
+        ledger,
+    )
+    at = instant("2026-01-05T00:00:00Z")
+    edit = SeatChange(
+        id="e", customer_id="acme", time=at, contract_id="c", subscription_id="later",
+        operations=(AddSeats(subscription_id="team", seat_ids=(SeatName(seat_id="bo"),), starting_at=at),),
+    )  # fmt: skip
+
+    outcome = ledger.fold(edit, at)
+
+    assert isinstance(outcome, Waiting) and outcome.code == "unknown_subscription"
+    assert ledger.holders("acme", "c", "team", at) == ["ana"]
