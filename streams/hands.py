@@ -223,9 +223,10 @@ class Hands:
             metrics.LOST.inc()
             self._lose(hand, chunk.partition, f"{lost}; nothing was written, its next owner reads what is true")
         except StoreTorn as torn:
-            # What Kafka has is whole.
-            torn.store.set_aside(torn)
+            # What Kafka has is whole. Where the disk lets nothing be set aside, whoever takes the partition over tries again.
             self._lose(hand, chunk.partition, f"partition {chunk.partition} is taken over anew")
+            with suppress(Exception):
+                torn.store.set_aside(torn)
         except Exception as error:
             # Folding these records again would end here again, and skipping them would make every later balance wrong.
             self._stop(hand, chunk, error)
@@ -255,11 +256,17 @@ class Hands:
             await asyncio.sleep(ROOM_S)
             try:
                 hand.shard.reopen()
+                is_whole = hand.shard.steps() <= {hand.step, hand.step + 1}
             except StoreTorn:
-                self._lose(hand, chunk.partition, f"partition {chunk.partition} is taken over anew")
-                return False
+                is_whole = False
             except Exception as error:
                 log.debug("%s: %s", hand.shard.state.path.parent, error)
+                continue
+            if not is_whole:
+                # A directory that is gone is opened as an empty one. What comes next must not be written to it as if the
+                # rest were there.
+                self._lose(hand, chunk.partition, f"partition {chunk.partition} is taken over anew")
+                return False
         if hand.stopped is not None:
             hand.stopped = None
             log.warning("partition %d goes on", chunk.partition)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tables.look import Look
 from tables.overlay import Changes, Table
-from tables.store import Memory, Position, Store
+from tables.store import STEP, Memory, Position, Store
 
 TABLES: tuple[Table, ...] = ("state", "trail")
 
@@ -44,6 +44,10 @@ class Shard:
     def look(self) -> "ShardLook":
         """Both tables as they are now: as of the last commit. Has to be closed before the shard may be."""
         return ShardLook(self.state.look(), self.trail.look())
+
+    def steps(self) -> set[int]:
+        """Up to which step each table holds rows; 0: none."""
+        return {int(self.get(table, STEP) or 0) for table in TABLES}
 
     def close(self) -> None:
         self.state.close()

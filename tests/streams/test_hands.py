@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import orjson
@@ -310,3 +311,46 @@ async def test_rows_that_are_torn_are_set_aside_and_the_partition_is_taken_over_
     assert scene.shard.state.position() is None
     assert "Corruption: block checksum mismatch" in caplog.text
     assert len(scene.writer.sent) == 1
+
+
+async def test_a_directory_that_went_away_meanwhile_is_not_gone_on_with_as_an_empty_one(
+    scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that was known of the partition's customers was forgotten, and the next fold was committed on top of that."""
+    await scene.take(b"a", start=0)
+    commit = Shard.commit
+    calls: list[int] = []
+
+    def unmounted(shard: Shard, *arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            for store in (shard.state, shard.trail):
+                store.close()
+                rmtree(store.path)
+            raise OSError("No such device")
+        commit(shard, *arguments)
+
+    monkeypatch.setattr(Shard, "commit", unmounted)
+    monkeypatch.setattr("streams.hands.ROOM_S", 0.01)
+    await asyncio.wait_for(scene.take(b"b", start=1), 5)
+
+    assert scene.hands.stopped() == {0: "partition 0 is taken over anew"}
+    assert len(calls) == 1
+    # Whoever takes it over reads all of it from the changelog.
+    assert scene.shard.state.position() is None
+
+
+async def test_a_torn_disk_that_lets_nothing_be_set_aside_is_no_silent_standstill(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn(partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe) -> Iterator[Output]:
+        raise StoreTorn(scene.shard.state, Exception("Corruption: block checksum mismatch"))
+
+    def read_only(*_: Any) -> None:
+        raise OSError("Read-only file system")
+
+    scene.hands._fold = torn
+    monkeypatch.setattr("tables.store.Store.set_aside", read_only)
+    await scene.take(b"a", start=0)
+
+    assert scene.hands.stopped() == {0: "partition 0 is taken over anew"}
