@@ -20,7 +20,7 @@ from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Waiting
 from ledger.row import Row
 from ledger.rows import Book, Breathe, Kind, instant_key, instant_of, nobody_waits, text_key
 from streams.balance_snapshots import Marks
-from streams.clock import Clock
+from streams.clock import Clock, check_settings
 from streams.fold import UNFINISHED, Headers, Output, Record, Unfinished
 from streams.metrics import Tally
 from streams.moment import Moment
@@ -174,6 +174,7 @@ class _Batch:
         self._book = Book(rows)
         self._notes = Notes()
         self._watcher = self._watch()
+        check_settings(self._book, settings.clock, self._lateness)
         self._clock = Clock(self._book, settings.clock)
         #: How far each input is folded.
         self._offsets = {

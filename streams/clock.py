@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ledger.instants import ORIGIN, Instant
+from ledger.instants import ORIGIN, SECOND, Instant, Span
 from ledger.row import Row
 from ledger.rows import Book, Kind
 from wire.control import Tick
@@ -12,8 +12,38 @@ class ClockRow(Row):
     now: Instant
 
 
+class ObeyedRow(Row):
+    """What the rows were folded with, and may not change: identities are kept by the lateness bound, and one clock cannot be
+    compared with another."""
+
+    clock: str
+    lateness: Span
+
+
+class SettingChanged(Exception):
+    """These rows were folded with another setting; the message says which."""
+
+
 CLOCK = Kind("state", b"P", ClockRow)
-CLOCK_KEY = b"Pk"
+OBEYED = Kind("state", b"P", ObeyedRow)
+CLOCK_KEY, OBEYED_KEY = b"Pk", b"Po"
+
+
+def check_settings(book: Book, clock: str, lateness: Span) -> None:
+    """Raises `SettingChanged` where the rows were folded with another clock or bound; notes these where there are none yet."""
+    row = book.load(OBEYED, OBEYED_KEY)
+    if row is None:
+        book.save(OBEYED, OBEYED_KEY, ObeyedRow(clock, lateness))
+        return
+    for variable, was, now in (
+        ("SEATSTREAM_CLOCK", row.clock, clock),
+        ("SEATSTREAM_LATENESS", f"PT{row.lateness // SECOND}S", f"PT{lateness // SECOND}S"),
+    ):
+        if was != now:
+            raise SettingChanged(
+                f"{variable} is {now}, but what is known was folded with {was}: retries would count twice, or not at all."
+                " Set it back"
+            )
 
 
 class Clock:

@@ -7,7 +7,7 @@ import pytest
 from ledger.amounts import UNIT
 from ledger.instants import DAY, ORIGIN, instant, text
 from ledger.ledger import Ledger
-from streams.clock import CLOCK
+from streams.clock import CLOCK, SettingChanged
 from streams.publishing import SCOPES_A_STEP
 from streams.settings import read
 from tables.overlay import Overlay
@@ -230,6 +230,21 @@ def test_a_clock_that_nobody_moved_is_no_row() -> None:
     assert (
         CLOCK.read(Overlay(desk.rows).get("state", b"Pk") or b"").now == instant("2026-03-03T00:00:00Z") > ORIGIN + DAY
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SEATSTREAM_CLOCK", "topic"), ("SEATSTREAM_LATENESS", "P60D"), ("SEATSTREAM_LATENESS", "P17D")],
+)
+def test_no_retry_counts_twice_because_a_setting_was_changed(variable: str, value: str) -> None:
+    desk = Desk()
+    contract(desk)
+    burn(desk, "b1", "1", "2026-03-16T12:00:00Z")
+    desk.settings = read({"SEATSTREAM_PARTITIONS": "1", variable: value})
+    desk.restart()
+
+    with pytest.raises(SettingChanged, match=f"{variable} is .* Set it back"):
+        burn(desk, "b1", "1", "2026-03-16T12:00:00Z")
 
 
 # --- what leaves with time -------------------------------------------------------------------------------------------
