@@ -18,7 +18,6 @@ from rocksdict import (
     AccessType,
     BlockBasedOptions,
     Cache,
-    DbClosedError,
     DBCompressionType,
     Options,
     Rdict,
@@ -200,7 +199,8 @@ class Store:
             raise StoreTorn(self, self._torn)
 
     def close(self) -> None:
-        with suppress(DbClosedError):
+        # After a write that failed RocksDB cannot close in order. What it lost is in the changelog.
+        with suppress(Exception):
             self._db.close()
 
     # --- opening ---

@@ -196,6 +196,18 @@ def test_a_disk_without_room_is_no_torn_disk(tmp_path: Path, monkeypatch: pytest
         store.write({b"k": b"v"}, Position(1, 1))
 
 
+def test_a_worker_whose_disk_was_full_lets_its_partition_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failed:
+        def close(self) -> None:
+            raise Exception("IO error: Writer has previous error.")
+
+    store = Store(tmp_path / "state-0", Memory())
+    store.close()
+    monkeypatch.setattr(store, "_db", Failed())
+
+    store.close()
+
+
 def test_a_look_sees_one_moment(tmp_path: Path) -> None:
     shard = Shard(0, tmp_path, Memory())
     shard.commit({"state": {b"a": b"1", b"b": b"2"}, "trail": {b"t": b"1"}}, {"state": 1, "trail": 1}, 0)
