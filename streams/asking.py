@@ -7,9 +7,11 @@ from ledger import history, seats
 from ledger.answers import Balance, Charge, Counts
 from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractRow, SubscriptionRow, customer_key, load_contract
-from ledger.instants import Instant
+from ledger.grants import holder_key
+from ledger.instants import ORIGIN, Instant
 from ledger.outcome import Scope
 from ledger.rows import Book, Breathe, Rows, Scratch, nobody_waits
+from ledger.stretches import SCOPE
 
 Found = tuple[ContractRow, SubscriptionRow]
 
@@ -30,13 +32,25 @@ class Asked:
     def balance(self, scope: Scope) -> Balance:
         answer = self._answers.get(scope)
         if answer is None:
-            account = self._accounts.get(scope.credit_type)
-            if account is None:
-                account = self._accounts[scope.credit_type] = history.account_at(
-                    self._book, self.who, scope.credit_type, self._at
-                )
-            answer = self._answers[scope] = history.balance_in(account, scope, self._at)
+            answer = self._answers[scope] = history.balance_in(self._account(scope.credit_type), scope, self._at)
         return answer
+
+    def _account(self, credit_type: str) -> Account:
+        account = self._accounts.get(credit_type)
+        if account is None:
+            account = self._accounts[credit_type] = history.account_at(self._book, self.who, credit_type, self._at)
+        return account
+
+    def newest_burn(self, scope: Scope) -> Instant:
+        """The time of a seat's newest burn; of a pool's, that of anybody's, who may have drawn on it."""
+        if scope.seat_id is None:
+            return self.who.folded_until
+        account = self._account(scope.credit_type)
+        holder = history.holder_in(self.who, scope)
+        row = None if holder is None else account.book.load(SCOPE, account.scope_key(holder_key(self.who, holder)))
+        if row is None:
+            return ORIGIN
+        return row.recent[-1][0] if row.recent else self.who.folded_until
 
     def subscriptions(self) -> list[tuple[str, str]]:
         return [

@@ -10,7 +10,7 @@ from ledger.outcome import Scope
 from ledger.rows import Book, instant_key
 from streams.moment import Moment
 from streams.said import DUE, SAID, SaidRow, balance_row, due_key, said_balance, said_key, scope_row
-from streams.tasks import TaskRow, Tasks
+from streams.tasks import TaskRow, Tasks, names
 from wire.outputs import Message, Moved, balance_corrected, balance_snapshot
 
 #: So many scopes are remembered beside their rows.
@@ -51,7 +51,7 @@ class BalanceSnapshots:
     # --- one after the other, in the order in which it came up ---
 
     def do(self, task: TaskRow, scope: Scope) -> Iterator[Message]:
-        """What a task says of a scope; nothing, where it was said already. Of a pass, what the instant says that is passing."""
+        """What a task says of a scope; nothing, where that was said already. Of a pass, what the instant says that is passing."""
         match task.kind:
             case "correct":
                 yield from self.correct(scope, task.at, task.cause)
@@ -63,6 +63,8 @@ class BalanceSnapshots:
     def _catch_up(self, scope: Scope) -> Iterator[Message]:
         """All that is still to be said of a scope before anything else is."""
         for task in self._tasks.of(scope.customer_id):
+            if not names(task, scope):
+                continue
             yield from self.do(task, scope)
             if task.kind == "pass":
                 at = self._moment.next_due(task.customer_id, task.at)
@@ -104,8 +106,7 @@ class BalanceSnapshots:
             yield from self._catch_up(scope)
             yield from self._say(scope, self._now_of(scope), cause)
             return
-        said.due_at = self._moment.clock if quiet else said.said_at + self._every
-        self._book.save(DUE, due_key(said.due_at, scope), scope_row(scope))
+        self._put_due(scope, said, self._moment.clock if quiet else said.said_at + self._every)
         self._save(scope, said)
 
     def due(self) -> Iterator[bytes]:
@@ -130,24 +131,45 @@ class BalanceSnapshots:
     def _say(
         self, scope: Scope, at: Instant, cause: tuple[str, str], before: Balance | None = None
     ) -> Iterator[Message]:
-        """A snapshot as of an instant, where it differs from the last one. `before`: what was there just before it."""
+        """A snapshot as of an instant, where it differs from the last one. `before`: what was there just before it.
+
+        What was said as of this instant or a later one is not said again: where it is another by now, a fact that came late
+        has a correction to say."""
         said = self._said(scope)
-        at = max(at, said.at)
-        balance = self._moment.balance(scope, at)
-        if said.due_at != FOREVER:
-            self._book.drop(DUE, due_key(said.due_at, scope))
-            said.due_at = FOREVER
-        was = nothing(scope) if said.balance is None else said_balance(said.balance)
-        now = balance_row(balance)
-        if now != balance_row(was):
-            moved = _moved(was, balance if before is None else before, balance)
-            said.burned, said.adjusted, said.expired = moved.burned, moved.adjusted, moved.expired
-            said.at, said.balance = at, now
-            yield from balance_snapshot(
-                self._moment.occasion(scope.customer_id, scope.contract_id, at, cause, at), balance, moved
-            )
+        is_new = False
+        if said.balance is None or at > said.at:
+            balance = self._moment.balance(scope, at)
+            was = nothing(scope) if said.balance is None else said_balance(said.balance)
+            now = balance_row(balance)
+            is_new = now != balance_row(was)
+            if is_new:
+                moved = _moved(was, balance if before is None else before, balance)
+                said.burned, said.adjusted, said.expired = moved.burned, moved.adjusted, moved.expired
+                said.at, said.balance = at, now
+                yield from balance_snapshot(
+                    self._moment.occasion(scope.customer_id, scope.contract_id, at, cause, at), balance, moved
+                )
         said.said_at = self._moment.clock
+        self._put_due(scope, said, self._due_after(scope, said, max(at, said.at), is_new))
         self._save(scope, said)
+
+    def _due_after(self, scope: Scope, said: SaidRow, at: Instant, is_new: bool) -> Instant:
+        """When a scope is to be looked at again that was looked at as of an instant: it may have burned later than that."""
+        newest = self._moment.ask(scope.customer_id, self._moment.clock).newest_burn(scope)
+        if newest < at:
+            return FOREVER
+        if newest < self._moment.clock:
+            return said.due_at
+        # Stamped ahead of the clock: it counts when the clock is there.
+        return max(newest + 1, self._moment.clock + self._every) if is_new else newest + 1
+
+    def _put_due(self, scope: Scope, said: SaidRow, due_at: Instant) -> None:
+        if due_at != said.due_at:
+            if said.due_at != FOREVER:
+                self._book.drop(DUE, due_key(said.due_at, scope))
+            if due_at != FOREVER:
+                self._book.save(DUE, due_key(due_at, scope), scope_row(scope))
+            said.due_at = due_at
 
     def _said(self, scope: Scope) -> SaidRow:
         return self._book.load(SAID, said_key(scope)) or SaidRow()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from ledger.instants import Instant
-from ledger.outcome import Changed, EverySeat
+from ledger.outcome import Changed, EverySeat, Scope
 from ledger.row import Row
 from ledger.rows import Book, Kind, after, text_key
 from streams.said import ScopeRow, scope_row
@@ -124,6 +124,15 @@ class Tasks:
 
 def _turn_key(customer_id: str, key: bytes) -> bytes:
     return _OF + text_key(customer_id) + key[-8:]
+
+
+def names(task: TaskRow, scope: Scope) -> bool:
+    """Whether a task has something to say of a scope. A pass may have: which scopes its later instants name is seen then."""
+    return (
+        task.kind == "pass"
+        or any(one.contract_id == scope.contract_id and one.credit_type == scope.credit_type for one in task.every)
+        or scope_row(scope) in task.scopes
+    )
 
 
 def pass_to(task: TaskRow, at: Instant, named: Sequence[Named]) -> None:

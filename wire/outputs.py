@@ -123,7 +123,12 @@ def _balance(type: str, occasion: Occasion, balance: Balance, held: Plain) -> li
 
 
 def _snapshot(type: str, occasion: Occasion, subject: tuple[str | None, ...], held: Plain) -> Message:
-    named = (type, occasion.contract_id, subject, occasion.time, occasion.cause_type, occasion.cause_id)
+    named: tuple[Any, ...] = (
+        type, occasion.contract_id, subject, occasion.time, occasion.cause_type, occasion.cause_id,
+    )  # fmt: skip
+    if type.endswith(".corrected"):
+        # One fact may correct what was said as of one instant, and later what was said as of another.
+        named = (*named, occasion.as_of.get("event_time"))
     said: Plain = {
         "type": type,
         "snapshot_id": blake2b(msgspec.msgpack.encode((occasion.customer_id, *named)), digest_size=16).hexdigest(),

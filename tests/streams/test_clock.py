@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from ledger.amounts import UNIT
@@ -267,3 +268,61 @@ def test_identities_of_burns_leave_together_once_nobody_asks_for_them() -> None:
     assert letters(desk.fold(desk.record("credit-burn", _burn("b0", "ana", "2026-03-16T12:00:00Z")))) == [
         ("too_late", _burn("b0", "ana", "2026-03-16T12:00:00Z"))
     ]
+
+
+# --- what a hostile reader found -------------------------------------------------------------------------------------
+
+
+def test_a_burn_stamped_ahead_of_the_clock_is_said_once_the_clock_is_there() -> None:
+    """Its snapshot never left: the customer saw too much until the seat burned again."""
+    desk = Desk()
+    contract(desk, grants=[])
+    desk.at("2026-03-16T14:00:00Z")
+    desk.fold(desk.record("credit-burn", _burn("b1", "ana", "2026-03-16T14:00:02Z")))
+
+    assert snapshots(desk.at("2026-03-16T14:00:01Z").tick()) == []
+    (said,) = snapshots(desk.at("2026-03-16T14:00:03Z").tick())
+    assert gist(said) == ("balance.snapshot", "ana", "4", "2026-03-16T14:00:02.000001Z")
+    assert snapshots(desk.at("2026-03-18T00:00:00Z").tick()) == []
+
+
+def test_a_burn_in_the_batch_that_passes_a_period_start_is_said_too() -> None:
+    desk = Desk()
+    contract(desk, grants=[])
+    burn(desk.at("2026-03-31T23:30:00Z"), "b1", "1", "2026-03-31T23:29:59Z")
+    desk.at("2026-03-31T23:40:00Z")
+    desk.fold(desk.record("credit-burn", _burn("b2", "ana", "2026-03-31T23:39:59Z")))
+    desk.at("2026-04-01T00:00:01Z")
+
+    desk.fold(desk.record("credit-burn", _burn("b3", "ana", "2026-04-01T00:00:00.4Z")))
+    later = snapshots(desk.at("2026-04-01T02:00:00Z").tick())
+
+    assert [gist(one) for one in later] == [("balance.snapshot", "ana", "4", "2026-04-01T00:00:00.400001Z")]
+
+
+def test_no_snapshot_is_said_twice_with_another_balance_while_much_is_still_to_be_said() -> None:
+    """A late fact was folded in the midst of the steps: the same id was said again, and the correction was swallowed."""
+    desk = Desk()
+    many_seats(desk)
+    void = {
+        "type": "credits.voided", "id": "void", "customer_id": "acme", "contract_id": "c", "grant_id": "own",
+        "time": "2026-03-16T12:00:00Z", "voided_at": "2026-03-16T12:00:00Z",
+    }  # fmt: skip
+    grant = {
+        "type": "credits.granted", "id": "g", "customer_id": "acme", "contract_id": "c", "grant_id": "gift",
+        "seat_id": "seat-0249", "amount": "10", "time": "2026-03-16T11:00:00Z",
+    }  # fmt: skip
+    desk.fold(desk.record("contract-change", orjson.dumps(grant)))
+    first, unfinished = desk.fold_once(
+        desk.record("contract-change", orjson.dumps(void)),
+        desk.record("credit-burn", _burn("b1", "seat-0249", "2026-03-16T11:59:59Z")),
+    )
+    assert unfinished
+    late = grant | {"type": "credits.adjusted", "id": "adj", "grant_id": "gift", "amount": "-2", "reason": "x"}
+    second, _ = desk.fold_once(desk.record("contract-change", orjson.dumps(late)))
+
+    said = [one for one in snapshots(first + second + desk.fold()) if one.get("scope") == {"seat_id": "seat-0249"}]
+
+    ids = [one["snapshot_id"] for one in said]
+    assert len(ids) == len(set(ids))
+    assert (said[-1]["type"], said[-1]["balance"]) == ("balance.corrected", "8")
