@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from ledger.amounts import UNIT
-from ledger.instants import DAY, ORIGIN, instant, text
+from ledger.instants import DAY, ORIGIN, SECOND, instant, text
 from ledger.ledger import Ledger
 from streams.clock import CLOCK, SettingChanged
 from streams.publishing import SCOPES_A_STEP
@@ -248,6 +248,19 @@ def test_no_retry_counts_twice_because_a_setting_was_changed(variable: str, valu
         burn(desk, "b1", "1", "2026-03-16T12:00:00Z")
 
 
+def test_a_record_with_a_wild_append_time_forgets_no_identities() -> None:
+    desk = Desk()
+    contract(desk)
+    burn(desk, "b1", "1", "2026-03-16T12:00:00Z")
+    now, desk.now = desk.now, desk.now + 150 * DAY
+    desk.tick()
+    desk.now = now + SECOND
+
+    assert desk.fold(desk.record("credit-burn", _burn("b1", "ana", "2026-03-16T12:00:00Z"))) == []
+    (ana,) = Ledger(Overlay(desk.rows)).balances("acme", now + 1, seat_id="ana")
+    assert ana.balance == 4 * UNIT
+
+
 # --- what leaves with time -------------------------------------------------------------------------------------------
 
 
@@ -261,8 +274,8 @@ def test_identities_of_burns_leave_together_once_nobody_asks_for_them() -> None:
         assert desk.fold(desk.record("credit-burn", sent)) == []
 
         kept = [key for key in desk.rows.tables["trail"] if key[:1] == b"i"]
-        # Three times the lateness bound of 34 days, and what is left of the fourth.
-        assert len(kept) <= 4 * 34 / 10 + 1
+        # Four times the lateness bound of 34 days, and what is left of the fifth.
+        assert len(kept) <= 5 * 34 / 10 + 1
 
     # A repeat after that is too late, and no burn counts twice.
     assert letters(desk.fold(desk.record("credit-burn", _burn("b0", "ana", "2026-03-16T12:00:00Z")))) == [
