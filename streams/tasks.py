@@ -69,8 +69,28 @@ class Tasks:
         scopes, every = _rows(named)
         for start in range(0, len(scopes), NAMED_MOST):
             self._add(TaskRow(kind, customer_id, at, at, cause, scopes[start : start + NAMED_MOST], []))
-        if every:
+        if every and not self._is_awaited(kind, customer_id, at, cause, every):
             self._add(TaskRow(kind, customer_id, at, at, cause, [], every))
+
+    def _is_awaited(
+        self, kind: Kinds, customer_id: str, at: Instant, cause: tuple[str, str], every: list[EveryRow]
+    ) -> bool:
+        """Whether a task that has not begun yet does this one's work too. So there are never more than two for the same seats,
+        however fast facts about all of them come."""
+        found = None
+        for key, task in self._keyed(customer_id):
+            if task.kind == "pass" and kind == "say":
+                found = None  # what passes is said before
+            elif task.kind == kind and task.behind is None and task is not self.first() and _alike(task, every):
+                found = key, task
+        if found is None:
+            return False
+        key, task = found
+        if kind == "say" or at < task.at:
+            task.at, task.until, task.cause = at, at, cause
+            if key is not None:
+                self._book.save(TASK, key, task)
+        return True
 
     def add_pass(self, customer_id: str, first: Instant, until: Instant) -> None:
         """The instants from one on at which something happens; `pass_to` names whose they are."""
@@ -101,13 +121,18 @@ class Tasks:
 
     def of(self, customer_id: str) -> Iterator[TaskRow]:
         """What is still to be said of a customer, in order."""
+        return (task for _, task in self._keyed(customer_id))
+
+    def _keyed(self, customer_id: str) -> Iterator[tuple[bytes | None, TaskRow]]:
+        """With the key of each that is written down."""
         if self._key is not None:
             prefix = _OF + text_key(customer_id)
-            for key in list(self._book.keys(TURN, prefix, after(prefix))):
-                task = self._book.load(TASK, _FIRST + key[-8:])
+            for turn in list(self._book.keys(TURN, prefix, after(prefix))):
+                key = _FIRST + turn[-8:]
+                task = self._book.load(TASK, key)
                 assert task is not None
-                yield task
-        yield from list(self._new_of.get(customer_id, ()))
+                yield key, task
+        yield from [(None, task) for task in self._new_of.get(customer_id, ())]
 
     def close(self) -> bool:
         """Writes down what is left; whether anything is."""
@@ -124,6 +149,15 @@ class Tasks:
 
 def _turn_key(customer_id: str, key: bytes) -> bytes:
     return _OF + text_key(customer_id) + key[-8:]
+
+
+def _alike(task: TaskRow, every: list[EveryRow]) -> bool:
+    """Whether a task is about just these seats."""
+
+    def whose(rows: list[EveryRow]) -> list[tuple[str, str | None, str]]:
+        return [(row.contract_id, row.subscription_id, row.credit_type) for row in rows]
+
+    return not task.scopes and whose(task.every) == whose(every)
 
 
 def names(task: TaskRow, scope: Scope) -> bool:

@@ -339,3 +339,21 @@ def test_no_snapshot_is_said_twice_with_another_balance_while_much_is_still_to_b
     ids = [one["snapshot_id"] for one in said]
     assert len(ids) == len(set(ids))
     assert (said[-1]["type"], said[-1]["balance"]) == ("balance.corrected", "8")
+
+
+def test_facts_about_all_seats_that_come_faster_than_they_are_said_leave_no_heap_of_work() -> None:
+    desk = Desk()
+    many_seats(desk)
+    left = []
+    for n in range(6):
+        desk.now += SECOND
+        change = {
+            "type": "recurring_credit.updated", "id": f"r{n}", "customer_id": "acme", "contract_id": "c",
+            "recurring_credit_id": "own", "amount": str(7 + n), "time": "2026-02-28T12:00:00Z",
+        }  # fmt: skip
+        desk.fold_once(desk.record("contract-change", orjson.dumps(change)))
+        left.append(sum(key[:2] == b"Pt" for key in desk.rows.tables["state"]))
+
+    assert max(left) <= 4
+    last = {one["scope"]["seat_id"]: one for one in snapshots(desk.fold()) if one["type"].startswith("balance.")}
+    assert {one["balance"] for seat, one in last.items() if seat >= "seat-0200"} == {"12"}
