@@ -61,16 +61,10 @@ class BalanceSnapshots:
                 yield from self._pass(scope, task.at)
 
     def _catch_up(self, scope: Scope) -> Iterator[Message]:
-        """All that is still to be said of a scope before anything else is."""
+        """All that is still to be said of a scope before anything else is, where nothing is passing."""
         for task in self._tasks.of(scope.customer_id):
-            if not names(task, scope):
-                continue
-            yield from self.do(task, scope)
-            if task.kind == "pass":
-                at = self._moment.next_due(task.customer_id, task.at)
-                while at <= task.until:
-                    yield from self._pass(scope, at)
-                    at = self._moment.next_due(task.customer_id, at)
+            if names(task, scope):
+                yield from self.do(task, scope)
 
     def _pass(self, scope: Scope, at: Instant) -> Iterator[Message]:
         if self._said(scope).at < at:

@@ -31,6 +31,8 @@ from wire.outputs import Message
 #: So many scopes are said because of what a batch burned, as many because they are due, and as many because of all else: a
 #: fraction of a millisecond each. Facts wait for no more.
 SCOPES_A_STEP: Final = 100
+#: So many that are due are looked at for that.
+KEYS_A_STEP: Final = 1_000
 
 
 class Publisher:
@@ -66,13 +68,23 @@ class Publisher:
         yield from self._go_on()
         for number, (scope, note) in enumerate(fresh):
             self._pass(scope.customer_id)
-            yield from self._balances.say_burned(scope, cause(note.cause), at_once=number < SCOPES_A_STEP)
-        for key in list(islice(self._balances.due(), SCOPES_A_STEP)):
-            scope = self._balances.scope_due(key)
-            self._pass(scope.customer_id)
-            yield from self._balances.say_due(scope)
+            at_once = number < SCOPES_A_STEP and not self._tasks.is_passing(scope.customer_id)
+            yield from self._balances.say_burned(scope, cause(note.cause), at_once=at_once)
+        yield from self._say_due()
         self.unfinished = self._tasks.close() or _any(self._passing()) or _any(self._balances.due())
         self._book.close()
+
+    def _say_due(self) -> Iterator[Message]:
+        """Those whose time for a snapshot has come, but for whom something that has happened by itself is still to be said."""
+        room = SCOPES_A_STEP
+        for key in list(islice(self._balances.due(), KEYS_A_STEP)):
+            scope = self._balances.scope_due(key)
+            self._pass(scope.customer_id)
+            if not self._tasks.is_passing(scope.customer_id):
+                yield from self._balances.say_due(scope)
+                room -= 1
+                if not room:
+                    return
 
     def _go_on(self) -> Iterator[Message]:
         """What is still to be said, a step of it."""

@@ -119,6 +119,10 @@ class Tasks:
         else:
             self._book.save(TASK, self._key, task)
 
+    def is_passing(self, customer_id: str) -> bool:
+        """Whether it is still to be said what has happened to a customer by itself."""
+        return any(task.kind == "pass" for task in self.of(customer_id))
+
     def of(self, customer_id: str) -> Iterator[TaskRow]:
         """What is still to be said of a customer, in order."""
         return (task for _, task in self._keyed(customer_id))
@@ -161,10 +165,9 @@ def _alike(task: TaskRow, every: list[EveryRow]) -> bool:
 
 
 def names(task: TaskRow, scope: Scope) -> bool:
-    """Whether a task has something to say of a scope. A pass may have: which scopes its later instants name is seen then."""
+    """Whether a task has something to say of a scope."""
     return (
-        task.kind == "pass"
-        or any(one.contract_id == scope.contract_id and one.credit_type == scope.credit_type for one in task.every)
+        any(one.contract_id == scope.contract_id and one.credit_type == scope.credit_type for one in task.every)
         or scope_row(scope) in task.scopes
     )
 
