@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from standardwebhooks.webhooks import Webhook as Signer
 
 from ledger.facts import Value
+from wire.fields import is_http
 from wire.outputs import WEBHOOK_HEADER
 
 #: Seconds between one try and the next; the last counts again and again.
@@ -87,8 +87,8 @@ def read_receivers(value: bytes) -> Receivers:
             except Exception:
                 raise ReceiversWrong(f"secrets.{name}[{number}]: is no secret; give whsec_ and base64") from None
     for number, receiver in enumerate(receivers.for_all):
-        if urlsplit(receiver.url).scheme not in ("http", "https") or not urlsplit(receiver.url).hostname:
-            raise ReceiversWrong(f"for_all[{number}].url: is no address; give https://...")
+        if not is_http(receiver.url):
+            raise ReceiversWrong(f"for_all[{number}].url: is no address; give https://..., its host in ASCII")
         if receiver.secret_id not in receivers.secrets:
             raise ReceiversWrong(f"for_all[{number}].secret_id: {receiver.secret_id!r} is not among the secrets")
     return receivers

@@ -1,14 +1,17 @@
 """`seatstream redrive`: sends dead letters again, to the topics that they came from.
 
 As they came: key, value and headers. A fact that was refused for what was missing is tried anew; one that broke a rule is
-remembered with its refusal (L4), and what never could be read still cannot: those come back as they went. An alert that no
-webhook took is sent to that webhook, once, and not to its topic.
+remembered with its refusal (L4), and what never could be read still cannot: those come back as they went.
+
+An alert that no webhook took is sent to that webhook and not to its topic, and only where `--code undelivered` or
+`--topic threshold-alert` asks for it: each time that it is asked for, as nobody notes what arrived. Those of one customer to
+one webhook go one after the other, as they were said; where one is not taken, those behind it are left for the next time.
 """
 
 import argparse
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,7 +24,7 @@ from rich.table import Table
 from alerts.webhooks import Receiver, body_of
 from ledger import instants
 from ledger.instants import FOREVER, ORIGIN, Instant, InstantError
-from streams.webhooks import ReceiverFile, Refused, Sender
+from streams.webhooks import UNDELIVERED, ReceiverFile, Refused, Sender
 from wire.fields import Unfit, parse
 from wire.outputs import WEBHOOK_HEADER
 from wire.topics import INPUTS, Topics
@@ -30,12 +33,21 @@ ALERTS: Final = "threshold-alert"
 SHOWN_EVERY: Final = 500
 #: So many may be on their way at a time.
 IN_FLIGHT: Final = 1_000
+#: So many webhooks, or customers of one, are sent their alerts at a time: whoever waits for a connection has less time to answer.
+LINES_AT_A_TIME: Final = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--code", action="append", metavar="CODE", help="refused with this code; may repeat")
+    parser.add_argument(
+        "--code",
+        action="append",
+        metavar="CODE",
+        help=f"refused with this code; may repeat. {UNDELIVERED}: alerts that no webhook took, all of them each time",
+    )
     parser.add_argument("--customer", metavar="ID", help="of this customer")
-    parser.add_argument("--topic", choices=(*INPUTS, ALERTS), help="sent to this topic")
+    parser.add_argument(
+        "--topic", choices=(*INPUTS, ALERTS), help=f"sent to this topic; {ALERTS}: as --code {UNDELIVERED}"
+    )
     parser.add_argument(
         "--since", type=_instant, default=ORIGIN, metavar="INSTANT", help="sent at this instant or later"
     )
@@ -75,9 +87,10 @@ class Letter:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
-    #: Who did not take an alert, and under which id it was sent.
+    #: Who did not take an alert, under which id it was sent, and where it stands among the others of its partition.
     receiver: Receiver | None = None
     id: str = ""
+    offset: int = 0
 
     @property
     def customer_id(self) -> str | None:
@@ -93,7 +106,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which letters are meant; no codes: whatever they were refused for."""
+    """Which letters are meant; no codes: whatever they were refused for, but alerts only where their topic is named."""
 
     codes: frozenset[str]
     customer_id: str | None = None
@@ -103,7 +116,7 @@ class Choice:
 
     def means(self, letter: Letter) -> bool:
         return (
-            (not self.codes or letter.code in self.codes)
+            (letter.code in self.codes if self.codes else letter.kind != ALERTS or self.kind == ALERTS)
             and self.since <= letter.sent_at < self.until
             and self.kind in (None, letter.kind)
             and self.customer_id in (None, letter.customer_id)
@@ -138,6 +151,7 @@ class Reader:
             [(name, said) for name, said in record.headers if not name.startswith("seatstream.")],
             msgspec.json.decode(why[WEBHOOK_HEADER], type=Receiver) if WEBHOOK_HEADER in why else None,
             (why.get("seatstream.id") or b"").decode(),
+            int(why["seatstream.offset"]),
         )
 
 
@@ -154,6 +168,7 @@ async def _redrive(settings: Any, choice: Choice, dry_run: bool, console: Consol
     found: Counter[tuple[str, str]] = Counter()
     failed: Counter[str] = Counter()
     sending: list[asyncio.Future[None]] = []
+    alerts: list[Letter] = []
     read = 0
     try:
         topics = await ensure(settings.topics, settings.kafka())
@@ -178,12 +193,21 @@ async def _redrive(settings: Any, choice: Choice, dry_run: bool, console: Consol
                     progress.update(task, description=f"{read:,} read, {found.total():,} sent")
                 if not choice.means(letter):
                     continue
+                if letter.kind == ALERTS:
+                    alerts.append(letter)
+                    continue
                 found[letter.kind, letter.code] += 1
                 if not dry_run:
-                    sending.append(asyncio.ensure_future(_send(producer, webhooks, topics, letter)))
+                    sending.append(asyncio.ensure_future(_send(producer, topics, letter)))
                     if len(sending) >= IN_FLIGHT:
                         failed += await _arrived(sending)
             failed += await _arrived(sending)
+            lines = in_lines(alerts)
+            for line in lines:
+                found.update((letter.kind, letter.code) for letter in line)
+            if not dry_run:
+                progress.update(task, description="sending alerts")
+                failed += await deliver(webhooks, lines)
     finally:
         await producer.stop()
         if webhooks is not None:
@@ -198,12 +222,12 @@ async def _letters(topics: Topics, kafka: dict[str, Any]) -> AsyncIterator[Lette
 
     places = [TopicPartition(topics.name("dead-letter"), partition) for partition in range(topics.partitions)]
     reader = Reader(topics)
+    # Said here: a seek to the beginning can lose against the consumer's own first look for where the ends are.
     async with AIOKafkaConsumer(
-        **kafka, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+        **kafka, group_id=None, enable_auto_commit=False, isolation_level="read_committed", auto_offset_reset="earliest"
     ) as consumer:
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        await consumer.seek_to_beginning(*places)
         while open_places := [place for place in places if await consumer.position(place) < ends[place]]:
             for place, records in (await consumer.getmany(*open_places, timeout_ms=500)).items():
                 for record in records:
@@ -211,17 +235,43 @@ async def _letters(topics: Topics, kafka: dict[str, Any]) -> AsyncIterator[Lette
                         yield letter
 
 
-async def _send(producer: Any, webhooks: Sender | None, topics: Topics, letter: Letter) -> None:
+async def _send(producer: Any, topics: Topics, letter: Letter) -> None:
     """What has no key goes where its customer is, if it says one."""
-    if letter.kind == ALERTS:
-        if webhooks is None or letter.receiver is None:
-            raise Refused("SEATSTREAM_WEBHOOKS names no file, so nothing can be signed")
-        await webhooks.send(letter.receiver, letter.id, body_of(orjson.loads(letter.value or b"{}")))
-        return
     key, partition = letter.key, letter.partition if letter.kind == "control" else None
     if key is None and partition is None and (customer_id := letter.customer_id) is not None:
         key = customer_id.encode()
     await producer.send_and_wait(topics.name(letter.kind), letter.value, key, partition, headers=list(letter.headers))
+
+
+def in_lines(alerts: Iterable[Letter]) -> list[list[Letter]]:
+    """What goes to one receiver from one customer, in the order in which it was said; what was buried twice, once."""
+    lines: defaultdict[tuple[Receiver | None, bytes | None], dict[str, Letter]] = defaultdict(dict)
+    for letter in alerts:
+        lines[letter.receiver, letter.key][letter.id] = letter
+    return [sorted(line.values(), key=lambda letter: (letter.partition, letter.offset)) for line in lines.values()]
+
+
+async def deliver(webhooks: Sender | None, lines: Iterable[Sequence[Letter]]) -> Counter[str]:
+    """Sends all lines, some side by side; why some letters were not taken."""
+    few = asyncio.Semaphore(LINES_AT_A_TIME)
+
+    async def one(line: Sequence[Letter]) -> Counter[str]:
+        async with few:
+            return await _deliver(webhooks, line)
+
+    return sum(await asyncio.gather(*map(one, lines)), Counter())
+
+
+async def _deliver(webhooks: Sender | None, line: Sequence[Letter]) -> Counter[str]:
+    """One after the other, up to the first that is not taken."""
+    for behind, letter in zip(range(len(line) - 1, -1, -1), line, strict=True):
+        try:
+            if webhooks is None or letter.receiver is None:
+                raise Refused("SEATSTREAM_WEBHOOKS names no file, so nothing can be signed")
+            await webhooks.send(letter.receiver, letter.id, body_of(orjson.loads(letter.value or b"{}")))
+        except Exception as error:
+            return Counter({f"{type(error).__name__}: {error}": 1}) + Counter({"one before it was not taken": behind})
+    return Counter()
 
 
 async def _arrived(sending: list[asyncio.Future[None]]) -> Counter[str]:

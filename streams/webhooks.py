@@ -2,21 +2,23 @@
 
 The worker that folds a partition delivers its alerts too. What is delivered is remembered as the offsets of a group of its own,
 which never pass an alert that is still on its way: after a crash some are sent again, under the same id, and none is lost.
-Alerts of one customer to one receiver go one after the other; a receiver that fails holds up nobody else's. One that could
-not be delivered for a day becomes a dead letter (`undelivered`); `seatstream redrive` sends it again.
+Alerts of one customer to one receiver go one after the other. A receiver that fails holds up nobody else's for longer than a
+minute or two, even where it has filled its partition: once it is away (nothing was taken for `AWAY_S`), no more than so many
+wait for it. One that is slow but takes what it gets sets the pace of its partition once it has filled it.
+
+What waits beyond that, what could not be delivered for a day, and what no try can deliver becomes a dead letter
+(`undelivered`); `seatstream redrive --code undelivered` sends it again. After a crash it may become one twice.
 """
 
 import asyncio
 import errno
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -25,25 +27,38 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from yarl import URL
 
 from alerts.webhooks import BOUND_S, Receiver, Receivers, ReceiversWrong, body_of, pause_s, read_receivers, receivers_of
 from ledger.outcome import Refusal
 from streams import metrics
+from wire.fields import is_http
 from wire.outputs import WEBHOOK_HEADER, Source, dead_letter
-from wire.topics import Topics
+from wire.topics import OWN_MESSAGE_BYTES, Topics
 
 log = logging.getLogger(__name__)
 
 #: How long a receiver may take.
 PATIENCE_S: Final = 10.0
-#: So many alerts of a partition may be on their way; then no more are read.
+#: So many deliveries of a partition may be on their way; then no more alerts are read.
 MOST_UNDERWAY: Final = 5_000
+#: So many of them may wait for receivers that are away, and so many for one of these.
+MOST_HELD_UP: Final = 4_000
+MOST_FOR_ONE: Final = 1_000
+#: A receiver is away when it has failed for so long.
+AWAY_S: Final = 30.0
+#: Why a dead letter is one that a webhook did not take.
+UNDELIVERED: Final = "undelivered"
 #: How often it is looked which partitions are here, whether the file has changed, and what is delivered.
 LOOK_S: Final = 1.0
 
 
 class Refused(Exception):
     """A receiver that may not be reached, or that did not take a message."""
+
+
+class Hopeless(Refused):
+    """What no other try would change."""
 
 
 class ReceiverFile:
@@ -78,31 +93,52 @@ class Sender:
 
     def __init__(self, receivers: Callable[[], Receivers]) -> None:
         self._receivers = receivers
-        connector = aiohttp.TCPConnector(resolver=_Resolver(receivers), limit=64, limit_per_host=8)
+        connector = aiohttp.TCPConnector(resolver=_Resolver(receivers), limit=256, limit_per_host=8)
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=aiohttp.ClientTimeout(total=PATIENCE_S), cookie_jar=aiohttp.DummyCookieJar()
         )
 
     async def send(self, receiver: Receiver, message_id: str, body: str) -> None:
-        """Returns when it was taken. Raises `Refused`, whose text is fit for a log."""
-        receivers, host = self._receivers(), urlsplit(receiver.url).hostname or ""
+        """Returns when it was taken. Raises `Refused` and nothing else; its text is fit for a log."""
+        host = ""
         try:
-            with suppress(ValueError):
-                # Of an address that is written out no resolver is asked.
-                if not receivers.may_reach(host, host):
-                    raise Refused(f"{host} is not public; SEATSTREAM_WEBHOOKS may allow it")
+            url = _address(receiver.url)
+            receivers, host = self._receivers(), url.raw_host or ""
+            if not _may_be_asked(receivers, host):
+                raise Refused(f"{host} is not public; SEATSTREAM_WEBHOOKS may allow it")
             headers = receivers.headers(receiver, message_id, int(time.time()), body)
-            async with self._session.post(
-                receiver.url, data=body.encode(), headers=headers, allow_redirects=False
-            ) as answer:
+            async with self._session.post(url, data=body.encode(), headers=headers, allow_redirects=False) as answer:
                 if not 200 <= answer.status < 300:
                     raise Refused(f"{host} answered {answer.status}")
-        except (aiohttp.ClientError, TimeoutError, OSError, ReceiversWrong, ValueError) as error:
+        except Refused:
+            raise
+        except aiohttp.InvalidURL as error:
+            raise Hopeless(f"{host}: {type(error).__name__}: {error}") from None
+        except Exception as error:
             said = "took too long" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
             raise Refused(f"{host}: {said}") from None
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _address(text: str) -> URL:
+    """What is connected to: read once, so that it is also what was checked."""
+    try:
+        url = URL(text) if is_http(text) else None
+    except ValueError:
+        url = None
+    if url is None or not url.raw_host:
+        raise Hopeless("its url is no http address with a host in ASCII")
+    return url
+
+
+def _may_be_asked(receivers: Receivers, host: str) -> bool:
+    """Of an address that is written out no resolver is asked; whatever a name stands for, the resolver looks at."""
+    try:
+        return receivers.may_reach(host, host)
+    except ValueError:
+        return ":" not in host
 
 
 class _Resolver(AbstractResolver):
@@ -137,42 +173,48 @@ class Delivery:
         return time.time() - int(self.record.timestamp) / 1000
 
 
-class Deliveries:
-    """All deliveries of one partition. `dead` is called with what nobody took."""
+Dead = Callable[[Delivery, str], Awaitable[None]]
+#: Alerts of one customer to one receiver: they go in order.
+Line = tuple[bytes | None, Receiver]
 
-    def __init__(self, sender: Sender, for_all: Callable[[], Collection[Receiver]], dead: "Dead") -> None:
+
+class Deliveries:
+    """All deliveries of one partition. `dead` is called with what nobody took, until it returns."""
+
+    def __init__(self, sender: Sender, for_all: Callable[[], Collection[Receiver]], dead: Dead) -> None:
         self._sender = sender
         self._for_all = for_all
         self._dead = dead
+        #: How many receivers have not yet got the alert at an offset.
         self._underway: dict[int, int] = {}
-        self._queues: dict[tuple[bytes | None, Receiver], deque[Delivery]] = {}
+        self._queues: dict[Line, deque[Delivery]] = {}
+        self._waiting: Counter[Receiver] = Counter()
+        #: Since when a line, and a receiver, have only failed.
+        self._failing: dict[Line | Receiver, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._reached = 0
+        self._many = 0
         self._room = asyncio.Event()
 
     async def take(self, record: Any) -> None:
         """Puts an alert on its way; waits while too many are."""
-        while len(self._underway) >= MOST_UNDERWAY:
+        while self._many >= MOST_UNDERWAY:
             self._room.clear()
             await self._room.wait()
-        self._reached = record.offset + 1
         receivers = receivers_of(record.headers, list(self._for_all()))
-        if not receivers or time.time() - record.timestamp / 1000 > BOUND_S:
-            return
-        alert = orjson.loads(record.value)
-        message_id, body = f"{alert['alert_id']}_{record.partition}_{record.offset}", body_of(alert)
-        self._underway[record.offset] = len(receivers)
+        if receivers:
+            alert = orjson.loads(record.value)
+            message_id, body = f"{alert['alert_id']}_{record.partition}_{record.offset}", body_of(alert)
+            self._underway[record.offset] = len(receivers)
+        self._reached = record.offset + 1
         for receiver in receivers:
-            delivery = Delivery(record, receiver, message_id, body)
-            of = record.key, receiver
-            queue = self._queues.get(of)
-            if queue is not None:
-                queue.append(delivery)
-                continue
-            self._queues[of] = deque([delivery])
-            task = asyncio.ensure_future(self._work(of))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            delivery, line = Delivery(record, receiver, message_id, body), (record.key, receiver)
+            if delivery.age_s > BOUND_S:
+                await self._bury(delivery, "it came here when it was more than a day old")
+            elif self._is_too_much(line, more=1):
+                await self._bury(delivery, "too many wait for this receiver, which is away")
+            else:
+                self._queue(line, delivery)
 
     def delivered(self) -> int:
         """Up to which offset nothing is on its way."""
@@ -180,46 +222,119 @@ class Deliveries:
 
     def oldest_s(self) -> float:
         """How long the oldest alert has been on its way."""
-        return max((queue[0].age_s for queue in self._queues.values()), default=0.0)
+        return max((queue[0].age_s for queue in self._queues.values() if queue), default=0.0)
 
     def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
 
-    async def _work(self, of: tuple[bytes | None, Receiver]) -> None:
-        queue = self._queues[of]
+    def _queue(self, line: Line, delivery: Delivery) -> None:
+        self._many += 1
+        self._waiting[delivery.receiver] += 1
+        if line in self._queues:
+            self._queues[line].append(delivery)
+            return
+        self._queues[line] = deque([delivery])
+        task = asyncio.ensure_future(self._work(line))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, line: Line) -> None:
+        """Delivers what is in a line, until it is empty."""
+        queue, tries = self._queues[line], 0
         while queue:
             delivery = queue[0]
-            await self._deliver(delivery)
-            queue.popleft()
-            offset = delivery.record.offset
-            self._underway[offset] -= 1
-            if not self._underway[offset]:
-                del self._underway[offset]
-                self._room.set()
-        del self._queues[of]
-
-    async def _deliver(self, delivery: Delivery) -> None:
-        tries = 0
-        while True:
-            try:
-                await self._sender.send(delivery.receiver, delivery.message_id, delivery.body)
-            except Refused as refused:
-                metrics.WEBHOOK_TRIES.labels("failed").inc()
-                tries += 1
-                if delivery.age_s > BOUND_S:
-                    log.warning("alert %s was not delivered for a day and is dead: %s", delivery.message_id, refused)
-                    await self._dead(delivery, str(refused))
-                    metrics.WEBHOOKS_DEAD.inc()
-                    return
+            refused = await self._try(line, delivery)
+            if refused is None:
+                self._leaves(queue.popleft())
+                self._settle(delivery)
+                tries = 0
+                continue
+            tries += 1
+            if isinstance(refused, Hopeless) or delivery.age_s > BOUND_S:
+                self._leaves(queue.popleft())
+                await self._bury(delivery, str(refused))
+                tries = 0
+                continue
+            while queue and self._is_too_much(line):
+                # The newest, so that what is left follows on what was delivered.
+                self._leaves(last := queue.pop())
+                await self._bury(last, f"too many wait for this receiver, which is away: {refused}")
+            if queue and queue[0] is delivery:
                 log.info("alert %s is not delivered yet, try %d: %s", delivery.message_id, tries, refused)
                 await asyncio.sleep(pause_s(tries))
             else:
-                metrics.WEBHOOK_TRIES.labels("delivered").inc()
-                return
+                tries = 0
+        del self._queues[line]
+        self._failing.pop(line, None)
 
+    async def _try(self, line: Line, delivery: Delivery) -> Exception | None:
+        """Why it was not taken."""
+        try:
+            await self._sender.send(delivery.receiver, delivery.message_id, delivery.body)
+        except Exception as error:
+            metrics.WEBHOOK_TRIES.labels("failed").inc()
+            if not isinstance(error, Hopeless):
+                for name in (line, delivery.receiver):
+                    self._failing.setdefault(name, time.monotonic())
+            return error
+        metrics.WEBHOOK_TRIES.labels("delivered").inc()
+        for name in (line, delivery.receiver):
+            self._failing.pop(name, None)
+        return None
 
-Dead = Callable[[Delivery, str], Any]
+    async def _bury(self, delivery: Delivery, why: str) -> None:
+        """Until Kafka takes it: an alert that is neither delivered nor buried would be lost."""
+        tries = 0
+        while True:
+            try:
+                await self._dead(delivery, why)
+            except Exception as error:
+                tries += 1
+                log.warning("alert %s is not buried yet, try %d: %r", delivery.message_id, tries, error)
+                await asyncio.sleep(pause_s(tries))
+            else:
+                break
+        log.warning("alert %s was not delivered and is dead: %s", delivery.message_id, why)
+        metrics.WEBHOOKS_DEAD.inc()
+        self._settle(delivery)
+
+    def _leaves(self, delivery: Delivery) -> None:
+        """It is in no queue any more."""
+        self._many -= 1
+        self._waiting[delivery.receiver] -= 1
+        if not self._waiting[delivery.receiver]:
+            del self._waiting[delivery.receiver]
+            self._failing.pop(delivery.receiver, None)
+        self._room.set()
+
+    def _settle(self, delivery: Delivery) -> None:
+        """It is delivered or buried."""
+        offset = delivery.record.offset
+        self._underway[offset] -= 1
+        if not self._underway[offset]:
+            del self._underway[offset]
+
+    def _is_too_much(self, line: Line, more: int = 0) -> bool:
+        """Whether more waits than may for the receiver of a line that is away."""
+        if not self._is_away(line):
+            return False
+        receiver = line[1]
+        # What is cheap to know is asked first: mostly it is enough.
+        return (self._waiting[receiver] + more > MOST_FOR_ONE and self._held_up(receiver) + more > MOST_FOR_ONE) or (
+            self._many + more > MOST_HELD_UP and self._held_up() + more > MOST_HELD_UP
+        )
+
+    def _held_up(self, receiver: Receiver | None = None) -> int:
+        """How many wait for a receiver that is away; for any, if none is named."""
+        return sum(
+            len(queue) for line, queue in self._queues.items() if receiver in (None, line[1]) and self._is_away(line)
+        )
+
+    def _is_away(self, line: Line) -> bool:
+        """A receiver may take from one customer what it does not take from another."""
+        now = time.monotonic()
+        return any(now - self._failing.get(name, now) >= AWAY_S for name in (line, line[1]))
 
 
 class Courier:
@@ -247,7 +362,9 @@ class Courier:
         """Until cancelled."""
         sender = Sender(lambda: self._file.receivers)
         try:
-            async with AIOKafkaProducer(**self._kafka, enable_idempotence=True) as producer:
+            async with AIOKafkaProducer(
+                **self._kafka, enable_idempotence=True, max_request_size=OWN_MESSAGE_BYTES
+            ) as producer:
                 self._producer = producer
                 while True:
                     self._file.look()
@@ -289,25 +406,39 @@ class Courier:
                 found = since.get(place)
                 done = (await consumer.end_offsets([place]))[place] if found is None else found.offset
             consumer.seek(place, done)
-            while True:
-                for record in (await consumer.getmany(place, timeout_ms=int(LOOK_S * 1000))).get(place, []):
-                    await deliveries.take(record)
-                if (reached := deliveries.delivered()) > done:
-                    await consumer.commit({place: reached})
-                    done = reached
-        except KafkaError as error:
-            log.warning("alerts of partition %d are not delivered, trying again: %r", partition, error)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._read(consumer, place, deliveries))
+                both.create_task(self._remember(consumer, place, deliveries, done))
+        except* KafkaError as errors:
+            log.warning("alerts of partition %d are not delivered, trying again: %r", partition, errors.exceptions)
+        except* Exception:
+            log.exception("alerts of partition %d are not delivered, trying again", partition)
         finally:
             deliveries.stop()
             self._deliveries.pop(partition, None)
             await consumer.stop()
+
+    async def _read(self, consumer: AIOKafkaConsumer, place: TopicPartition, deliveries: Deliveries) -> None:
+        while True:
+            for record in (await consumer.getmany(place, timeout_ms=int(LOOK_S * 1000))).get(place, []):
+                await deliveries.take(record)
+
+    async def _remember(
+        self, consumer: AIOKafkaConsumer, place: TopicPartition, deliveries: Deliveries, done: int
+    ) -> None:
+        """Also while too many are on their way to read on: what is delivered is not delivered again."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if (reached := deliveries.delivered()) > done:
+                await consumer.commit({place: reached})
+                done = reached
 
     async def _bury(self, delivery: Delivery, why: str) -> None:
         record = delivery.record
         source = Source(
             record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, record.headers
         )
-        refusal = Refusal(code="undelivered", message=f"nobody took it at {delivery.receiver.url}: {why}")
+        refusal = Refusal(code=UNDELIVERED, message=f"nobody took it at {delivery.receiver.url}: {why}")
         headers = [(WEBHOOK_HEADER, msgspec.json.encode(delivery.receiver))]
         for letter in dead_letter(source, refusal, delivery.message_id):
             await self._producer.send_and_wait(

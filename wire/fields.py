@@ -7,6 +7,7 @@ float: the parser hands every fraction over as the text that was sent.
 from collections.abc import Sequence
 from re import DOTALL, compile
 from typing import Any, Final, TypedDict, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -98,10 +99,9 @@ class Fields:
 
     def url(self, name: str, most: int) -> str:
         url = self.text(name, most)
-        if not url.startswith(("https://", "http://")):
-            raise self.refuse(
-                "unknown_value", name, "is no http address; give one that begins with https:// or http://"
-            )
+        if not is_http(url):
+            said = "is no http address; give one that begins with https:// or http:// and names a host in ASCII"
+            raise self.refuse("unknown_value", name, said)
         return url
 
     def label(self, name: str) -> str:
@@ -427,6 +427,21 @@ def _id_or_object(value: Any, path: str, i: int) -> str | Fields:
         return Fields(value, f"{path}[{i}].")
     # Neither: the one way to read it that is left says what is wrong with it.
     return Fields({"": value}, f"{path}[{i}]").text("")
+
+
+def is_http(url: str) -> bool:
+    """Whether it names a host that can be asked by HTTP, and names it in ASCII: what else looks like digits and dots may
+    become the address of another host."""
+    try:
+        parts = urlsplit(url)
+        return (
+            url.startswith(("https://", "http://"))
+            and bool(parts.hostname)
+            and parts.netloc.isascii()
+            and parts.port != 0
+        )
+    except ValueError:
+        return False
 
 
 def _between(least: int, most: int) -> str:

@@ -18,7 +18,9 @@ from alerts.webhooks import (
     read_receivers,
     receivers_of,
 )
+from wire.codec import Unreadable
 from wire.outputs import WEBHOOK_HEADER
+from wire.rules import Rule, read_rule
 
 NEW, OLD = (f"whsec_{base64.b64encode(name * 4).decode()}" for name in (b"new-secret", b"old-secret"))
 CRM = Receiver(url="https://crm.test/hook", secret_id="crm")
@@ -53,6 +55,7 @@ def test_a_rule_may_name_a_secret_that_is_not_there() -> None:
         (b'{"secrets": {"crm": [""]}}', r"secrets\.crm\[0\]: is no secret"),
         (b'{"secrets": {"crm": ["whsec_*"]}}', r"secrets\.crm\[0\]: is no secret"),
         (b'{"secrets": {}, "for_all": [{"url": "ftp://x", "secret_id": "crm"}]}', r"for_all\[0\]\.url"),
+        (b'{"secrets": {}, "for_all": [{"url": "http://[", "secret_id": "crm"}]}', r"for_all\[0\]\.url"),
         (b'{"secrets": {}, "for_all": [{"url": "https://x", "secret_id": "crm"}]}', r"for_all\[0\]\.secret_id: 'crm'"),
     ],
 )
@@ -99,3 +102,26 @@ def test_who_is_named_twice_gets_it_once() -> None:
 
     assert receivers_of(headers, [other, CRM]) == [CRM, other]
     assert receivers_of([], []) == []
+
+
+def rule(url: str) -> bytes:
+    hook = {"url": url, "secret_id": "crm"}
+    held = {"name": "Low", "metric": "balance", "scope": "seat", "levels": ["20"]}
+    return msgspec.json.encode({"rule_id": "low", **held, "webhook": hook})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[", "http://", "http:///hook", "http://a:99999/", "http://a:x/", "http://127。0。0。1/", "http://\uff11\uff12\uff17.0.0.1/",
+     "http://①27.0.0.1/", "https://bücher.test/"],
+)  # fmt: skip
+def test_a_rule_whose_webhook_names_no_plain_host_is_refused_when_it_is_read(url: str) -> None:
+    read = read_rule(None, rule(url))
+
+    assert isinstance(read, Unreadable)
+    assert (read.refusal.code, read.refusal.field) == ("unknown_value", "webhook.url")
+
+
+@pytest.mark.parametrize("url", ["https://crm.test:8443/hook?a=ü", "http://[::1]:80/", "https://xn--bcher-kva.test/"])
+def test_a_rule_may_name_any_host_in_ascii(url: str) -> None:
+    assert isinstance(read_rule(None, rule(url)), Rule)

@@ -1,5 +1,6 @@
 """`seatstream redrive` on the real broker: what was refused for what was missing is sent again, and folded."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,12 +10,17 @@ from pathlib import Path
 
 import orjson
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from aiokafka import AIOKafkaProducer
 
 from ledger import instants
+from ledger.outcome import Refusal
+from tests.alerts.test_webhooks import NEW
 from tests.kafka.ledger_scene import LedgerScene
 from tests.kafka.scene import ROOT
 from tests.kafka.test_time import contract, said, send
+from wire.outputs import WEBHOOK_HEADER, Source, dead_letter
 
 
 @pytest_asyncio.fixture
@@ -30,7 +36,10 @@ def redrive(scene: LedgerScene, *arguments: str) -> str:
     ran = subprocess.run(
         [sys.executable, "-m", "streams", "redrive", *arguments],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
-        env={**os.environ, "SEATSTREAM_BROKER": f"kafka://{scene.broker}", "SEATSTREAM_PREFIX": scene.topics.prefix},
+        env={
+            **os.environ, **scene.settings,
+            "SEATSTREAM_BROKER": f"kafka://{scene.broker}", "SEATSTREAM_PREFIX": scene.topics.prefix,
+        },
     )  # fmt: skip
     return ran.stderr
 
@@ -62,3 +71,42 @@ async def test_what_came_before_its_contract_is_folded_once_it_is_sent_again(sce
     assert "sent 0 of 4" in redrive(scene, "--topic", "seat-change")
     assert "sent 0 of 4" in redrive(scene, "--until", instants.text(signed - instants.DAY))
     assert await worker.stop() == 0
+
+
+async def test_undelivered_alerts_are_sent_only_where_they_are_asked_for_and_resolved_comes_after_in_alarm(
+    scene: LedgerScene, tmp_path: Path
+) -> None:
+    got: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        state = (await request.json())["data"]["state"]
+        # Whoever sends side by side is seen by what comes first.
+        await asyncio.sleep(0.5 if state == "in_alarm" else 0)
+        got.append(state)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/hook", handle)
+    async with TestServer(app) as server:
+        file = tmp_path / "webhooks.json"
+        file.write_bytes(orjson.dumps({"secrets": {"crm": [NEW]}, "allow": ["127.0.0.1"]}))
+        scene.settings = {**scene.settings, "SEATSTREAM_WEBHOOKS": str(file)}
+        hook = orjson.dumps({"url": str(server.make_url("/hook")), "secret_id": "crm"})
+        # The newest that waited was buried first.
+        for offset, state in ((8, "resolved"), (7, "in_alarm")):
+            alert = orjson.dumps({"alert_id": "a", "state": state, "time": "t", "customer_id": "acme"})
+            source = Source(
+                scene.topics.name("threshold-alert"), 1, offset, time.time_ns() // 1_000_000, b"acme", alert
+            )
+            (letter,) = dead_letter(source, Refusal(code="undelivered", message="nobody took it"), f"a_1_{offset}")
+            async with AIOKafkaProducer(**scene.kafka) as producer:
+                headers = [*letter.headers, (WEBHOOK_HEADER, hook)]
+                await producer.send_and_wait(
+                    scene.topics.name("dead-letter"), letter.value, letter.key, 1, headers=headers
+                )
+
+        assert "sent 0 of 2" in await asyncio.to_thread(redrive, scene)
+        assert "sent 0 of 2" in await asyncio.to_thread(redrive, scene, "--customer", "acme")
+        assert got == []
+        assert "sent 2 of 2" in await asyncio.to_thread(redrive, scene, "--code", "undelivered")
+        assert got == ["in_alarm", "resolved"]
