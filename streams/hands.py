@@ -213,7 +213,7 @@ class Hands:
             )
             outputs = [output for output in said if output is not UNFINISHED]
             unfinished = len(outputs) < len(said)
-            entry = journal.Entry(step=hand.step + 1, inputs=dict(chunk.cuts), obeyed=self._obeyed)
+            entry = journal.entry(hand.step + 1, chunk.cuts, chunk.records, self._obeyed)
             cursor = hand.cursor | {kind: cut.stop for kind, cut in chunk.cuts.items()}
             journal.sign(rows, entry.step, cursor, unfinished=unfinished)
             changes = rows.rows()

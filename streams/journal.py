@@ -1,16 +1,20 @@
 """What each transaction says of itself, so that its step can be taken again exactly: `seatstream verify` does.
 
 A step is the folding of one chunk. It is numbered in the rows of both tables, so that wherever two of them stand can be told,
-and written to the journal with what it took in and the settings that the fold obeyed.
+and written to the journal with what it took in and the settings that the fold obeyed. Each output says its step in a header.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
+from streams.fold import Record
 from tables.overlay import Overlay
 from tables.store import CURSOR, STEP, UNFINISHED
+
+#: The header of an output: with which step it left.
+STEP_HEADER: Final = "seatstream.step"
 
 
 class Cut(NamedTuple):
@@ -36,6 +40,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     inputs: dict[str, Cut]
     obeyed: Obeyed | None = None
+    #: How many records of alert-rule, if any: its log is compacted, and offsets have gaps for other reasons too.
+    rules: int | None = None
+
+
+def entry(step: int, cuts: Mapping[str, Cut], records: Sequence[Record], obeyed: Obeyed | None) -> Entry:
+    """What a chunk's step says of itself."""
+    rules = sum(record.kind == "alert-rule" for record in records) if "alert-rule" in cuts else None
+    return Entry(step=step, inputs=dict(cuts), obeyed=obeyed, rules=rules)
 
 
 write = msgspec.json.Encoder().encode

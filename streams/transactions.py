@@ -16,10 +16,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 
 from streams.fold import Headers, Output
-from streams.journal import Entry
+from streams.journal import STEP_HEADER, Entry
 from streams.journal import write as write_entry
 from tables.overlay import Changes, Table
-from wire.topics import OWN_MESSAGE_BYTES, Topics
+from wire.topics import OUTPUTS, OWN_MESSAGE_BYTES, Topics
 
 CHANGELOGS: Mapping[Table, str] = {"state": "state-changelog", "trail": "trail-changelog"}
 #: Below the limit of the topics (wire/topics.py), so that a batch of rows always fits.
@@ -77,9 +77,12 @@ class Writer:
             batches.add(state, self.partition, key, value)
         for key, value in rows["trail"].items():
             batches.add(trail, self.partition, key, value)
+        step = STEP_HEADER, b"%d" % entry.step
         for output in outputs:
             partition = self.partition if output.partition is None else output.partition
-            batches.add(self._topics.name(output.kind), partition, output.key, output.value, output.headers)
+            # A fact that is forwarded, or a rule that is copied, stays as it is.
+            headers = [*output.headers, step] if output.kind in OUTPUTS else output.headers
+            batches.add(self._topics.name(output.kind), partition, output.key, output.value, headers)
         batches.add(self._topics.name("journal"), self.partition, b"%d" % self.partition, write_entry(entry))
         offsets = {
             TopicPartition(self._topics.name(kind), self.partition): cut.stop for kind, cut in entry.inputs.items()

@@ -2,17 +2,26 @@
 
 Each partition is rebuilt twice, in stores of its own that are thrown away: from its inputs, step by step as the journal says they
 were taken, and from its changelogs. Both, and the rows of a worker whose disk is here, must be the same, row by row; and what
-left on the output topics must be what leaves again, id by id.
+left on the output topics must be what leaves again: as often, and with the same key, headers and body but for `as_of`.
+
+Workers may go on meanwhile. What they commit after the changelogs were read is not looked at, but for the rows of a disk that
+has gone further: the changelogs are read on to its step.
+
+Not compared: alerts that nobody took (`undelivered`), which no fold says; forwarded facts and the copies of rules, which lie
+in the inputs of their partition; outputs that have left their topics, and what of the first step that is still there may have
+left with them. `alert-rule` is compacted: where a step took in more rules than the log still has, replay ends, and that is said.
 """
 
 import argparse
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import math
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sized
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -21,7 +30,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ledger.rows import Table
-from streams import journal
+from streams import header_names, journal
 from streams import settings as environment
 from streams.bookkeeper import Bookkeeper
 from streams.fold import UNFINISHED, Output, Record
@@ -31,11 +40,15 @@ from streams.settings import Settings, SettingsWrong
 from streams.transactions import CHANGELOGS
 from tables.overlay import DROP, Overlay, Rows
 from tables.shard import TABLES, Shard
-from tables.store import ENGINE, STEP, Memory, Position, StoreRefused
-from wire.topics import INPUTS, OUTPUTS, Topics, TopicsUnfit, ensure
+from tables.store import ENGINE, STEP, Memory, Position, Store, StoreRefused, StoreTorn
+from wire.topics import OUTPUTS, Topics, TopicsUnfit, ensure
 
 #: So many differences of a partition are shown; the rest is counted.
 SHOWN: Final = 20
+#: What one topic has committed another may have a little later, though they were written together: so often it is asked
+#: for it, and so long after each time.
+TRIES: Final = 20
+PAUSE_S: Final = 0.5
 #: After every row, and the first key that is not the engine's own.
 _END, _FIRST = b"\xff" * 16, bytes([ENGINE[0] + 1])
 
@@ -46,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
+    header_names.install()
     try:
         settings = environment.read()
         topics = asyncio.run(ensure(settings.topics, settings.kafka()))
@@ -103,7 +117,8 @@ async def _verify(settings: Settings, topics: Topics, partitions: list[int], con
     with Progress(*columns, console=console, transient=True) as progress:
         for partition in partitions:
             with TemporaryDirectory(prefix="seatstream-verify-") as directory:
-                one = Verification(settings, topics, partition, Path(directory), progress)
+                logs = KafkaLogs(topics, partition, settings.kafka(), progress)
+                one = Verification(settings, topics, partition, Path(directory), logs)
                 try:
                     reports.append(await one.report())
                 finally:
@@ -111,20 +126,31 @@ async def _verify(settings: Settings, topics: Topics, partitions: list[int], con
     return reports
 
 
+class Logs(Protocol):
+    """What is committed in the topics of one partition."""
+
+    def records(self, kind: str, doing: str | None = None, start: int = 0) -> AsyncGenerator[Record]:
+        """From an offset to where the topic ends when this is first asked for one. `doing`: what is shown meanwhile."""
+        ...
+
+    async def first(self, kind: str) -> int:
+        """The offset from which on records are kept."""
+        ...
+
+
 class Verification:
     """One partition on its way through the comparison."""
 
-    def __init__(self, settings: Settings, topics: Topics, partition: int, directory: Path, progress: Progress) -> None:
+    def __init__(self, settings: Settings, topics: Topics, partition: int, directory: Path, logs: Logs) -> None:
         self._settings = settings
         self._topics = topics
         self._partition = partition
-        self._progress = progress
-        self._kafka = settings.kafka()
+        self._logs = logs
         self._memory = Memory()
         self._logged = Shard(partition, directory / "logged", self._memory)
         self._replayed = Shard(partition, directory / "replayed", self._memory)
-        # What left, and what leaves again: an id for each.
         self._left = Shard(partition, directory / "left", self._memory)
+        self._outputs = Outputs(self._left)
         self._report = Report(partition)
 
     def close(self) -> None:
@@ -134,12 +160,12 @@ class Verification:
     async def report(self) -> Report:
         step = await self._read_changelogs()
         self._report.steps = step
-        ended_ms = await self._replay(step)
-        if ended_ms is not None:
+        replayed = await self._replay(step)
+        if replayed is not None:
             self._report.compared.append("what was rebuilt from the inputs")
             self._compare("the rows rebuilt from the inputs", self._replayed)
-            await self._compare_outputs(ended_ms)
-        await self._compare_disk()
+            await self._compare_outputs(replayed)
+        await self._compare_disk(step)
         self._report.rows = sum(1 for table in TABLES for _ in self._logged.scan(table, _FIRST, _END))
         return self._report
 
@@ -147,37 +173,50 @@ class Verification:
 
     async def _read_changelogs(self) -> int:
         """Brings the changelogs' rows to one step, which is answered."""
-        step = 0
-        async for record in self._records(CHANGELOGS["state"], "reading the state's changelog"):
-            self._logged.state.apply([(record.key, record.value)], Position(record.offset + 1, 0))
-            if record.key == STEP:
-                step = int(record.value)
-        if step:
-            # It may have gone further by now: the trail is read up to the same step, which is its last row.
-            async for record in self._records(CHANGELOGS["trail"], "reading the trail's changelog"):
-                self._logged.trail.apply([(record.key, record.value)], Position(record.offset + 1, 0))
-                if record.key == STEP and int(record.value) == step:
-                    break
+        async for record in self._logs.records(CHANGELOGS["state"], "reading the state's changelog"):
+            _apply(self._logged, "state", record)
+        step = _step(self._logged, "state")
+        if not await self._read_on("trail", step):
+            self._differ(f"the state's changelog has step {step}, the trail's ends before")
         return step
+
+    async def _read_on(self, table: Table, step: int) -> bool:
+        """Reads a changelog on to a step; whether it has it."""
+        position = self._logged.table(table).position()
+        if _step(self._logged, table) < step:
+            async with aclosing(self._up_to(step, table, 0 if position is None else position.offset)) as records:
+                async for record in records:
+                    _apply(self._logged, table, record)
+        return _step(self._logged, table) >= step
+
+    async def _up_to(self, step: int, table: Table, start: int) -> AsyncGenerator[Record]:
+        """The records of a changelog up to a step, whose number is its last row."""
+        for _ in range(TRIES):
+            async with aclosing(
+                self._logs.records(CHANGELOGS[table], f"reading the {table}'s changelog", start)
+            ) as found:
+                async for record in found:
+                    yield record
+                    start = record.offset + 1
+                    if record.key == STEP and int(record.value or b"0") >= step:
+                        return
+            await asyncio.sleep(PAUSE_S)
 
     # --- what the inputs say ---
 
     async def _replay(self, last: int) -> int | None:
-        """Takes every step again; answers when the last one was written (ms). None where the log does not reach back so far."""
-        entries = self._records("journal", "replaying")
-        inputs = _Inputs(self._topics, self._partition, self._kafka)
-        keepers: dict[journal.Obeyed | None, Bookkeeper] = {}
-        cursor: dict[str, int] = {}
-        step = written_ms = 0
-        await inputs.start()
-        try:
+        """Takes every step again; answers which was the last. None where the log does not reach back so far."""
+        replay = Replay(self._settings, self._topics, self._replayed)
+        async with AsyncExitStack() as stack:
+            entries = await stack.enter_async_context(aclosing(self._logs.records("journal", "replaying")))
+            inputs = _Inputs(self._logs, stack)
             async for record in entries:
-                entry = journal.read(record.value)
-                if entry.step != step + 1:
+                entry = journal.read(record.value or b"")
+                if entry.step != replay.step + 1:
                     why = (
                         f"the journal begins with step {entry.step}"
-                        if not step
-                        else f"step {step + 1} is not in the journal"
+                        if not replay.step
+                        else f"step {replay.step + 1} is not in the journal"
                     )
                     self._report.missing.append(f"{why}; raise SEATSTREAM_HISTORY before it is too late")
                     return None
@@ -185,37 +224,14 @@ class Verification:
                 if isinstance(taken, str):
                     self._report.missing.append(taken)
                     return None
-                keeper = keepers.setdefault(entry.obeyed, self._keeper(entry))
-                cursor |= {kind: cut.stop for kind, cut in entry.inputs.items()}
-                self._fold(keeper, entry, taken, cursor, record.timestamp)
-                step, written_ms = entry.step, record.timestamp
-                if step == last:
+                for output in replay.take(entry, taken):
+                    self._outputs.again(entry.step, output)
+                if entry.step == last:
                     break
-        finally:
-            await inputs.stop()
-        if step < last:
-            self._report.missing.append(f"the journal ends with step {step}, the changelogs with {last}")
+        if replay.step < last:
+            self._report.missing.append(f"the journal ends with step {replay.step}, the changelogs with {last}")
             return None
-        return written_ms
-
-    def _keeper(self, entry: Entry) -> Bookkeeper:
-        obeyed = entry.obeyed
-        settings = self._settings
-        if obeyed is not None:
-            settings = replace(settings, **{name: getattr(obeyed, name) for name in obeyed.__struct_fields__})
-        return Bookkeeper(settings, self._topics)
-
-    def _fold(
-        self, keeper: Bookkeeper, entry: Entry, records: list[Record], cursor: Mapping[str, int], written_ms: int
-    ) -> None:
-        rows = Overlay(self._replayed)
-        said = list(keeper(self._partition, records, rows))
-        outputs = [output for output in said if output is not UNFINISHED]
-        journal.sign(rows, entry.step, cursor, unfinished=len(outputs) < len(said))
-        self._replayed.commit(rows.rows(), dict.fromkeys(TABLES, 0), 0)
-        for output in outputs:
-            if output.kind in OUTPUTS:
-                self._left.state.apply([(_output_key(output), b"%d" % written_ms)], Position(0, 0))
+        return replay.step
 
     # --- comparing ---
 
@@ -224,144 +240,195 @@ class Verification:
             for key, logged, other in _unlike(self._logged, found, table):
                 self._differ(f"{table} {_shown(key)}: the changelog has {_shown(logged)}, {what} {_shown(other)}")
 
-    async def _compare_outputs(self, ended_ms: int) -> None:
-        """Those that are still there, up to the last step."""
+    async def _compare_outputs(self, last: int) -> None:
+        """Those that are still there, up to the last step. One that says no step is of whoever says none: it must leave again."""
         for kind in OUTPUTS:
-            first_ms: int | None = None
-            async for record in self._records(kind, f"reading {kind}"):
-                if first_ms is None:
-                    # What is older has left the topic.
-                    first_ms = record.timestamp if record.offset else 0
-                if record.timestamp > ended_ms:
-                    break
+            since: float = math.inf
+            async for record in self._logs.records(kind, f"reading {kind}"):
                 output = Output(kind, record.key, record.value, record.headers)
-                self._left.trail.apply([(_output_key(output), b"")], Position(0, 0))
+                step = _step_of(output)
+                if _is_undelivered(output) or (step is not None and step > last):
+                    continue
+                if step is not None:
+                    since = min(since, step)
+                self._outputs.left(output)
                 self._report.outputs += 1
-            prefix = kind.encode()
-            since_ms = ended_ms + 1 if first_ms is None and await self._has_left(kind) else first_ms or 0
-            replayed = {"state": self._left.state, "trail": self._left.trail}
-            again = (
-                (key, value)
-                for key, value in replayed["state"].scan(prefix, prefix + b"\xff")
-                if int(value) >= since_ms
-            )
-            left = ((key, value) for key, value in replayed["trail"].scan(prefix, prefix + b"\xff"))
-            for key, one, other in _apart(left, again, lambda a, b: True):
-                if one is None or other is None:
-                    where = "left, and does not leave again" if other is None else "leaves again, and never left"
-                    self._differ(f"{kind} {_shown(key[len(prefix) + 1 :])} {where}")
+            if not await self._logs.first(kind):
+                since = 0
+            for difference in self._outputs.differences(kind, since):
+                self._differ(f"{kind} {difference}")
 
-    async def _has_left(self, kind: str) -> bool:
-        """Whether a topic that holds nothing now ever held anything."""
-        place = TopicPartition(self._topics.name(kind), self._partition)
-        async with AIOKafkaConsumer(**self._kafka) as consumer:
-            return bool((await consumer.beginning_offsets([place]))[place])
-
-    async def _compare_disk(self) -> None:
-        """The rows of a worker whose disk is here, as they are now, with what the changelogs say since."""
+    async def _compare_disk(self, step: int) -> None:
+        """The rows of a worker whose disk is here with what the changelogs say of the step that it has, or of the step of
+        the changelogs with what the disk has not yet."""
         path = self._settings.data / (self._topics.cluster or "tables") / self._settings.group
         if not (path / f"state-{self._partition}").is_dir():
             return
-        disk = Shard(self._partition, path, self._memory, read_only=True)
         try:
+            disk = Shard(self._partition, path, self._memory, read_only=True)
+        except Exception as error:
+            self._report.missing.append(f"the disk at {path}: {error}")
+            return
+        try:
+            # A worker that folds meanwhile may write between the one table and the other.
+            until = max(step, *(_step(disk, table) for table in TABLES))
+            for table in TABLES:
+                if not await self._read_on(table, until):
+                    self._differ(f"the disk at {path} has step {until}, the {table}'s changelog ends before")
+                    return
             rows = Overlay(disk)
             for table in TABLES:
-                position = disk.table(table).position()
-                kind, start = CHANGELOGS[table], 0 if position is None else position.offset
-                end = self._logged.table(table).position()
-                async for record in self._records(
-                    kind, "reading what the disk has not", start, 0 if end is None else end.offset
-                ):
-                    if record.value is None:
-                        rows.delete(table, record.key)
-                    elif record.key.startswith(DROP):
-                        rows.drop(record.key.removeprefix(DROP), record.value)
-                    else:
-                        rows.put(table, record.key, record.value)
+                await self._lay_over(rows, disk, table, until)
             self._report.compared.append(f"the disk at {path}")
             self._compare("the disk", rows)
+        except (StoreTorn, OSError) as error:
+            self._report.missing.append(f"the disk at {path}: {error}")
         finally:
             disk.close()
+
+    async def _lay_over(self, rows: Overlay, disk: Shard, table: Table, until: int) -> None:
+        """What a disk has not yet."""
+        if _step(disk, table) >= until:
+            return
+        position = disk.table(table).position()
+        async with aclosing(self._up_to(until, table, 0 if position is None else position.offset)) as records:
+            async for record in records:
+                key, value = record.key or b"", record.value
+                if value is None:
+                    rows.delete(table, key)
+                elif key.startswith(DROP):
+                    rows.drop(key.removeprefix(DROP), value)
+                else:
+                    rows.put(table, key, value)
 
     def _differ(self, said: str) -> None:
         self._report.differences.append(said)
 
-    async def _records(
-        self, kind: str, doing: str, start: int | None = None, end: int | None = None
-    ) -> AsyncIterator[Any]:
-        """The records of a topic of this partition, up to what is committed now, or to an end."""
-        place = TopicPartition(self._topics.name(kind), self._partition)
-        task = self._progress.add_task(f"partition {self._partition}: {doing}", total=None)
-        async with AIOKafkaConsumer(
-            **self._kafka, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
-        ) as consumer:
-            consumer.assign([place])
-            first = (await consumer.beginning_offsets([place]))[place]
-            stop = (await consumer.end_offsets([place]))[place] if end is None else end
-            begin = first if start is None else max(first, start)
-            consumer.seek(place, begin)
-            self._progress.update(task, total=max(stop - begin, 0))
-            try:
-                while (position := await consumer.position(place)) < stop:
-                    self._progress.update(task, completed=position - begin)
-                    for record in (await consumer.getmany(place, timeout_ms=500)).get(place, []):
-                        if record.offset < stop:
-                            yield record
-            finally:
-                self._progress.remove_task(task)
+
+def _step(shard: Shard, table: Table) -> int:
+    return int(shard.get(table, STEP) or 0)
+
+
+def _apply(shard: Shard, table: Table, record: Record) -> None:
+    shard.table(table).apply([(record.key or b"", record.value)], Position(record.offset + 1, 0))
+
+
+# --- taking the steps again -------------------------------------------------------------------------------------------
+
+
+class Replay:
+    """The fold, from nothing."""
+
+    def __init__(self, settings: Settings, topics: Topics, shard: Shard) -> None:
+        self.step = 0
+        self._settings = settings
+        self._topics = topics
+        self._shard = shard
+        self._cursor: dict[str, int] = {}
+        self._obeyed = settings.obeyed
+        self._keeper = Bookkeeper(settings, topics)
+
+    def take(self, entry: Entry, records: list[Record]) -> list[Output]:
+        """Folds a step, and answers what leaves with it."""
+        obeyed = self._settings.obeyed if entry.obeyed is None else entry.obeyed
+        if obeyed != self._obeyed:
+            # As for a worker that began with other settings. One that obeyed these before knows nothing of what came since.
+            changed = {name: getattr(obeyed, name) for name in obeyed.__struct_fields__}
+            self._obeyed, self._keeper = obeyed, Bookkeeper(replace(self._settings, **changed), self._topics)
+        self._cursor |= {kind: cut.stop for kind, cut in entry.inputs.items()}
+        rows = Overlay(self._shard)
+        said = list(self._keeper(self._shard.partition, records, rows))
+        outputs = [output for output in said if output is not UNFINISHED]
+        journal.sign(rows, entry.step, self._cursor, unfinished=len(outputs) < len(said))
+        self._shard.commit(rows.rows(), dict.fromkeys(TABLES, 0), 0)
+        self.step = entry.step
+        return outputs
 
 
 class _Inputs:
     """The inputs of one partition, read as far as the journal says."""
 
-    def __init__(self, topics: Topics, partition: int, kafka: Mapping[str, Any]) -> None:
-        self._places = {kind: TopicPartition(topics.name(kind), partition) for kind in INPUTS}
-        self._read: dict[str, deque[Record]] = {kind: deque() for kind in INPUTS}
-        self._consumer = AIOKafkaConsumer(
-            **kafka, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
-        )
+    def __init__(self, logs: Logs, stack: AsyncExitStack) -> None:
+        self._logs = logs
+        self._stack = stack
         self._firsts: dict[str, int] = {}
-
-    async def start(self) -> None:
-        await self._consumer.start()
-        places = list(self._places.values())
-        self._consumer.assign(places)
-        firsts = await self._consumer.beginning_offsets(places)
-        for kind, place in self._places.items():
-            self._firsts[kind] = firsts[place]
-            self._consumer.seek(place, firsts[place])
-
-    async def stop(self) -> None:
-        await self._consumer.stop()
+        self._read: dict[str, AsyncGenerator[Record]] = {}
+        #: Read already, and of a later step.
+        self._next: dict[str, Record | None] = {}
 
     async def take(self, entry: Entry) -> list[Record] | str:
         """The records of a step, in the order in which they were folded; or why they are not there any more."""
         runs = []
         for kind, cut in entry.inputs.items():
+            if kind not in self._firsts:
+                await self._open(kind)
             if cut.start < self._firsts[kind]:
                 return (
                     f"{kind} reaches back to record {self._firsts[kind]:,} only, step {entry.step} took in {cut.start:,};"
                     " SEATSTREAM_HISTORY says how long inputs are kept"
                 )
-            read, place = self._read[kind], self._places[kind]
-            while await self._consumer.position(place) < cut.stop:
-                for record in (await self._consumer.getmany(place, timeout_ms=500)).get(place, []):
-                    read.append(
-                        Record(
-                            kind,
-                            record.partition,
-                            record.offset,
-                            record.timestamp,
-                            record.key,
-                            record.value,
-                            record.headers,
-                        )
-                    )
             run = []
-            while read and read[0].offset < cut.stop:
-                run.append(read.popleft())
+            while (record := self._next[kind]) is not None and record.offset < cut.stop:
+                run.append(record)
+                self._next[kind] = await anext(self._read[kind], None)
+            if kind == "alert-rule" and len(run) < (cut.stop - cut.start if entry.rules is None else entry.rules):
+                return (
+                    f"alert-rule is compacted, and not all rules that step {entry.step} took in are there any more:"
+                    f" {len(run)} from {cut.start:,} to {cut.stop - 1:,}"
+                )
             runs.append(run)
         return merge(runs)
+
+    async def _open(self, kind: str) -> None:
+        self._firsts[kind] = await self._logs.first(kind)
+        self._read[kind] = await self._stack.enter_async_context(aclosing(self._logs.records(kind)))
+        self._next[kind] = await anext(self._read[kind], None)
+
+
+# --- what left, and what leaves again ---------------------------------------------------------------------------------
+
+
+class Outputs:
+    """What left, and what leaves again: for each id its step and a digest of what it says, each time that it leaves."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._again, self._left = shard.state, shard.trail
+
+    def again(self, step: int, output: Output) -> None:
+        if output.kind in OUTPUTS:
+            _note(self._again, step, output)
+
+    def left(self, output: Output) -> None:
+        _note(self._left, 0, output)
+
+    def differences(self, kind: str, since: float) -> Iterator[str]:
+        """Of one topic. Of its outputs up to the step `since` some have left it, or all."""
+        prefix = f"{kind}\x00".encode()
+        left, again = (store.scan(prefix, prefix + b"\xff" * 16) for store in (self._left, self._again))
+        for key, one, other in _apart(left, again, lambda a, b: False):
+            what, said, due = _shown(key[len(prefix) :]), _times(one), _times(other)
+            least = sum(step > since for step, _ in due)
+            if len(said) > len(due):
+                yield f"{what} left, and does not leave again" if not due else f"{what} {_so_often(said, due)}"
+            elif len(said) < least:
+                yield f"{what} leaves again, and never left" if not said else f"{what} {_so_often(said, due)}"
+            elif any(mine != theirs for (_, mine), (_, theirs) in zip(reversed(said), reversed(due), strict=False)):
+                yield f"{what} left with another body"
+
+
+_STEP_BYTES, _DIGEST_BYTES = 8, 16
+
+
+def _note(store: Store, step: int, output: Output) -> None:
+    key = _output_key(output)
+    times = (store.get(key) or b"") + step.to_bytes(_STEP_BYTES) + _digest(output)
+    store.apply([(key, times)], Position(0, 0))
+
+
+def _times(noted: bytes | None) -> list[tuple[int, bytes]]:
+    size = _STEP_BYTES + _DIGEST_BYTES
+    each = (noted[at : at + size] for at in range(0, len(noted), size)) if noted else ()
+    return [(int.from_bytes(one[:_STEP_BYTES]), one[_STEP_BYTES:]) for one in each]
 
 
 def _output_key(output: Output) -> bytes:
@@ -370,10 +437,98 @@ def _output_key(output: Output) -> bytes:
         why = dict(output.headers)
         names = ("topic", "partition", "offset", "code", "part")
         return b"\x00".join([output.kind.encode(), *(why.get(f"seatstream.{name}") or b"" for name in names)])
-    said = orjson.loads(output.value or b"{}")
+    said = _said(output)
     of = [str(said.get(name, "")) for name in ("snapshot_id", "alert_id", "state", "part")]
     return "\x00".join([output.kind, *of]).encode()
 
+
+def _digest(output: Output) -> bytes:
+    """Of all that a message says but how far was read when it was written."""
+    said, value = _said(output), output.value
+    if said.pop("as_of", None) is not None:
+        value = orjson.dumps(said)
+    headers = [(name, value) for name, value in output.headers if name != journal.STEP_HEADER]
+    return blake2b(repr((output.key, value, headers)).encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _said(output: Output) -> dict[str, Any]:
+    """The body of what we write ourselves; nothing where it is not that."""
+    if output.kind == "dead-letter":
+        return {}
+    try:
+        said = orjson.loads(output.value or b"")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _step_of(output: Output) -> int | None:
+    step = dict(output.headers).get(journal.STEP_HEADER) or b""
+    return int(step) if step.isdigit() else None
+
+
+def _is_undelivered(output: Output) -> bool:
+    return output.kind == "dead-letter" and dict(output.headers).get("seatstream.code") == b"undelivered"
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+class KafkaLogs:
+    """`Logs` of one partition on Kafka."""
+
+    def __init__(self, topics: Topics, partition: int, kafka: Mapping[str, Any], progress: Progress) -> None:
+        self._topics = topics
+        self._partition = partition
+        self._kafka = kafka
+        self._progress = progress
+
+    async def first(self, kind: str) -> int:
+        place = self._place(kind)
+        async with self._consumer() as consumer:
+            return int((await consumer.beginning_offsets([place]))[place])
+
+    async def records(self, kind: str, doing: str | None = None, start: int = 0) -> AsyncGenerator[Record]:
+        place = self._place(kind)
+        task = self._progress.add_task(f"partition {self._partition}: {doing}", total=None, visible=doing is not None)
+        try:
+            async with self._consumer() as consumer:
+                consumer.assign([place])
+                begin = max(start, (await consumer.beginning_offsets([place]))[place])
+                stop = (await consumer.end_offsets([place]))[place]
+                consumer.seek(place, begin)
+                self._progress.update(task, total=max(stop - begin, 0))
+                while (position := await consumer.position(place)) < stop:
+                    self._progress.update(task, completed=position - begin)
+                    for record in (await consumer.getmany(place, timeout_ms=500)).get(place, []):
+                        if begin <= record.offset < stop:
+                            yield Record(
+                                kind,
+                                record.partition,
+                                record.offset,
+                                record.timestamp,
+                                record.key,
+                                record.value,
+                                record.headers,
+                            )
+        finally:
+            self._progress.remove_task(task)
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            **self._kafka,
+            group_id=None,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            # Where the log was cut off below us, it goes on where it begins now.
+            auto_offset_reset="earliest",
+        )
+
+    def _place(self, kind: str) -> TopicPartition:
+        return TopicPartition(self._topics.name(kind), self._partition)
+
+
+# --- side by side -----------------------------------------------------------------------------------------------------
 
 Row = tuple[bytes, bytes]
 
@@ -400,6 +555,10 @@ def _apart(
             if not alike(mine[1], theirs[1]):
                 yield mine[0], mine[1], theirs[1]
             mine, theirs = next(one, None), next(other, None)
+
+
+def _so_often(said: Sized, due: Sized) -> str:
+    return f"left {len(said)} times, and leaves again {len(due)} times"
 
 
 def _shown(value: bytes | None) -> str:

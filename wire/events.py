@@ -226,5 +226,10 @@ DEAD_LETTER_HEADERS: Final[Schema] = _object(
             "pattern": "^[0-9]+$",
         },
         "seatstream.parts": {"type": "string", "pattern": "^[0-9]+$"},
+        "seatstream.step": {
+            "description": "With which step of its partition it left, as on every message that SeatStream's fold sends.",
+            "type": "string",
+            "pattern": "^[0-9]+$",
+        },
     },
 )

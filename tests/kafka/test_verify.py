@@ -1,5 +1,6 @@
 """`seatstream verify` on the real broker: what is true is proved, and every tampering is found."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from streams.journal import STEP_HEADER
 from tables.shard import Shard
 from tables.store import Memory, Position
 from tests.kafka.ledger_scene import LedgerScene
@@ -42,6 +44,11 @@ async def test_what_was_folded_is_proved_and_what_was_tampered_with_is_found(sce
     assert said.count("the same; ") == PARTITIONS
     assert said.count("what was rebuilt from the inputs, the disk at ") == PARTITIONS
 
+    steps = [len([one for one in await scene.read("journal") if one.partition == n]) for n in range(PARTITIONS)]
+    for kind in ("history-snapshot", "dead-letter"):
+        said_steps = [(one.partition, int(dict(one.headers)[STEP_HEADER])) for one in await scene.read(kind)]
+        assert said_steps == sorted(said_steps) and all(0 < step <= steps[of] for of, step in said_steps)
+
     # A balance on the disk that nobody burned for.
     torn = shard(scene, 0)
     key, value = next((key, value) for key, value in torn.scan("state", b"S", b"T"))
@@ -57,9 +64,8 @@ async def test_what_was_folded_is_proved_and_what_was_tampered_with_is_found(sce
     # A snapshot that never followed from a fact, and a row of the changelog that no step wrote.
     async with AIOKafkaProducer(**scene.kafka) as producer:
         forged = orjson.dumps({"type": "balance.snapshot", "snapshot_id": "forged", "part": 1})
-        (entry, *_) = [entry for entry in await scene.read("journal") if entry.partition == 1]
         snapshots, changelog = scene.topics.name("history-snapshot"), scene.topics.name("state-changelog")
-        await producer.send_and_wait(snapshots, forged, partition=1, timestamp_ms=entry.timestamp)
+        await producer.send_and_wait(snapshots, forged, partition=1)
         await producer.send_and_wait(changelog, b"1[]", key=b"Sforged", partition=1)
     code, said = verify(scene, "elsewhere")
     assert code == 1
@@ -82,3 +88,17 @@ async def test_where_the_inputs_do_not_reach_back_that_is_said(scene: LedgerScen
     # What can be told is told: the disk holds what the changelogs say.
     assert "partition 0: the same; " in said and "the disk at " in said
     assert "partition 1: the same; " in said
+
+
+async def test_a_worker_that_goes_on_is_no_difference(scene: LedgerScene) -> None:
+    worker = scene.worker("a")
+    await worker.folds()
+    told = asyncio.create_task(scene.tell(120))
+    await asyncio.sleep(2)
+
+    code, said = await asyncio.to_thread(verify, scene)
+
+    assert not told.done() and told.cancel()
+    assert code == 0, said
+    assert said.count("what was rebuilt from the inputs, the disk at ") == PARTITIONS
+    assert await worker.stop() == 0
