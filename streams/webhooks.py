@@ -327,14 +327,19 @@ class Deliveries:
 
     def _held_up(self, receiver: Receiver | None = None) -> int:
         """How many wait for a receiver that is away; for any, if none is named."""
+        if receiver is not None and self._has_failed_long(receiver):
+            return self._waiting[receiver]
         return sum(
             len(queue) for line, queue in self._queues.items() if receiver in (None, line[1]) and self._is_away(line)
         )
 
     def _is_away(self, line: Line) -> bool:
         """A receiver may take from one customer what it does not take from another."""
-        now = time.monotonic()
-        return any(now - self._failing.get(name, now) >= AWAY_S for name in (line, line[1]))
+        return self._has_failed_long(line) or self._has_failed_long(line[1])
+
+    def _has_failed_long(self, name: Line | Receiver) -> bool:
+        since = self._failing.get(name)
+        return since is not None and time.monotonic() - since >= AWAY_S
 
 
 class Courier:
