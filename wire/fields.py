@@ -5,6 +5,7 @@ float: the parser hands every fraction over as the text that was sent.
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from re import DOTALL, compile
 from typing import Any, Final, TypedDict, TypeVar
 from urllib.parse import urlsplit
@@ -347,11 +348,11 @@ def _whole(value: Any) -> int | None:
     if type(value) is int:
         return value
     if isinstance(value, Number):
-        try:
-            number, rest = divmod(amounts.parse(value.text), amounts.UNIT)
-        except AmountError:
+        number = Decimal(value.text)
+        # Looked at before it is written out: an exponent is quickly said.
+        if number.adjusted() > len(str(SEQUENCE_MOST)) or number != number.to_integral_value():
             return None
-        return None if rest else number
+        return int(number)
     return None
 
 

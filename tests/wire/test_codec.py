@@ -848,3 +848,13 @@ def test_a_number_and_its_text_are_one_amount(whole: str, fraction: str, exponen
     else:
         assert isinstance(as_number, Unreadable) and isinstance(as_text, Unreadable)
         assert as_number.refusal.code == as_text.refusal.code
+
+
+def test_a_sequence_beyond_what_an_amount_may_be_can_be_written_with_a_fraction() -> None:
+    edit = (
+        b'{"id": "e", "customer_id": "acme", "subscription_id": "team", "time": "2026-03-16T00:00:00Z", "operations": [],'
+        b' "sequence": 1000000000000000.0}'
+    )
+    assert read("seat-change", None, edit).sequence == 10**15  # type: ignore[union-attr]
+    for wild in (b"1e999999999", b"1e-999999999"):
+        assert isinstance(read("seat-change", None, edit.replace(b"1000000000000000.0", wild)), Unreadable)
