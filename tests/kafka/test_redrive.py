@@ -59,20 +59,21 @@ async def test_what_came_before_its_contract_is_folded_once_it_is_sent_again(sce
     await scene.folded()
     await send(scene, "contract-change", contract(signed, grants=[{"grant_id": "g", "amount": "100"}]))
     await scene.folded()
-    before = len(await scene.read("credit-burn"))
     # The group's offsets are there a moment before the letters are: each partition gets its own end of the transaction.
     async with asyncio.timeout(30):
         while True:
             if len(await scene.read("dead-letter")) == 4:
                 break
             await asyncio.sleep(0.1)
+    before = {(record.partition, record.offset) for record in await scene.read("credit-burn")}
 
     assert "would send 2 of 4" in redrive(scene, "--customer", "acme", "--code", "unknown_contract", "--dry-run")
-    assert len(await scene.read("credit-burn")) == before
+    assert len(await scene.read("credit-burn")) == len(before)
     assert "sent 2 of 4" in redrive(scene, "--customer", "acme", "--code", "unknown_contract")
 
     assert await said(scene, "history-snapshot", lambda one: one.get("balance") == "98") != []
-    again = (await scene.read("credit-burn"))[-2:]
+    again = [record for record in await scene.read("credit-burn") if (record.partition, record.offset) not in before]
+    assert len(again) == 2
     assert all(("trace", b"7") in record.headers and record.key == b"acme" for record in again)
     assert "sent 0 of 4" in redrive(scene, "--topic", "seat-change")
     assert "sent 0 of 4" in redrive(scene, "--until", instants.text(signed - instants.DAY))
