@@ -2,7 +2,7 @@
 
 A contract may have 100,000 seats. What moves all of them is one task, done a few scopes at a time by batch after batch, while
 facts go on being folded. Who says something of a scope earlier does first what these tasks would say of it
-(`Tasks.of`), so that nothing is said out of order.
+(`Tasks.of`), or waits where an instant is still passing, so that nothing is said out of order.
 """
 
 from collections import deque

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
@@ -201,7 +200,6 @@ async def test_a_receiver_that_is_not_there_is_refused_without_a_secret_in_the_w
     with pytest.raises(Refused) as refused:
         await post.sender.send(Receiver(url="http://127.0.0.1:9/", secret_id="crm"), "id", "{}")
     assert NEW not in str(refused.value) and "127.0.0.1" in str(refused.value)
-    assert issubclass(aiohttp.ClientConnectorError, aiohttp.ClientError)
     await post.sender.close()
 
 
