@@ -33,7 +33,7 @@ from streams.transactions import ROOM_BYTES
 from tables.overlay import Overlay
 from tables.store import CURSOR
 from wire.codec import Unreadable, read
-from wire.control import read_control
+from wire.control import Tick, read_control
 from wire.outputs import Source, dead_letter, threshold_alert, type_of
 from wire.rules import Archived, Rule, read_rule, write_rule
 from wire.topics import FORWARDED, OWN_MESSAGE_BYTES, Topics
@@ -198,6 +198,8 @@ class _Batch:
             yield from self._refuse(record, said, None)
         elif isinstance(said, Rule | Archived):
             self._watcher.rule(said, self._clock.now)
+        elif isinstance(said, Tick):
+            self._tell(self._partition, record.headers, Folded(result={"time": instants.text(self._clock.now)}))
         elif record.kind == "alert-rule":
             yield from self._copy(record)
         elif record.kind in FACTS:
@@ -225,12 +227,14 @@ class _Batch:
         """A rule reaches every partition through `control`, in order with the facts there."""
         rule = read_rule(record.key, record.value, record.headers)
         if isinstance(rule, Unreadable):
+            self._tell(self._partition, record.headers, Refused(refusal=rule.refusal))
             yield from self._refuse(record, rule.refusal, rule.id)
             return
         self.tally.facts[record.kind, "folded"] += 1
         copy = write_rule(rule)
         for partition in range(self._topics.partitions):
             yield Output("control", None, copy, (), partition)
+        self._tell(self._partition, record.headers, Folded(result={"archived": isinstance(rule, Archived)}))
 
     def _fold(self, record: Record) -> Iterator[Output]:
         fact = read(cast(Topic, record.kind), record.key, record.value, record.headers)

@@ -56,7 +56,7 @@ class Serving:
     ) -> None:
         self.partitions = topics.partitions
         self._topics = topics
-        self._clock = clock
+        self.clock = clock
         self._kafka = kafka
         self._hands = hands
         self._intake = intake
@@ -76,8 +76,8 @@ class Serving:
 
     # --- where ---
 
-    def owner(self, customer_id: str) -> Place:
-        return self._place(self._topics.partition_of(customer_id.encode()))
+    def owner(self, key: str) -> Place:
+        return self._place(self._topics.partition_of(key.encode()))
 
     def owners(self) -> list[Place]:
         return [self._place(partition) for partition in range(self.partitions)]
@@ -110,7 +110,7 @@ class Serving:
     async def ask(self, partition: int, question: Callable[[View], T]) -> T:
         hand = self._here(partition)
         look = hand.shard.look()
-        clock = Clock(Book(look), self._clock).now
+        clock = Clock(Book(look), self.clock).now
         as_of = self._as_of(partition, hand, clock)
         task = asyncio.current_task()
         assert task is not None
@@ -163,7 +163,7 @@ class Serving:
             producer = await self._started_producer()
             for fact, (name, _) in zip(facts, asked, strict=True):
                 topic = self._topics.name(fact.topic)
-                key = fact.customer_id.encode()
+                key = None if fact.key is None else fact.key.encode()
                 await producer.send(topic, fact.value, key=key, partition=partition, headers=[(ASKED, name)])
             await asyncio.wait([future for _, future in asked], timeout=timeout_s)
         except KafkaError as error:
@@ -178,7 +178,7 @@ class Serving:
     def _time(self, hand: Hand) -> int:
         look = hand.shard.look()
         try:
-            return Clock(Book(look), self._clock).now
+            return Clock(Book(look), self.clock).now
         finally:
             look.close()
 

@@ -65,11 +65,10 @@ class Away(Exception):
 
 
 class Publication(NamedTuple):
-    """A message for an input topic."""
+    """A message for an input topic; a tick has no key."""
 
     topic: str
-    customer_id: str
-    fact_id: str
+    key: str | None
     value: bytes
 
 
@@ -93,9 +92,11 @@ class PartitionNow(NamedTuple):
 
 class Cluster(Protocol):
     partitions: int
+    #: What moves time.
+    clock: Literal["system", "topic"]
 
-    def owner(self, customer_id: str) -> Place:
-        """Who answers for this customer."""
+    def owner(self, key: str) -> Place:
+        """Who answers for this customer, and reads this rule."""
         ...
 
     def owners(self) -> Sequence[Place]:

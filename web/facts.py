@@ -1,4 +1,8 @@
-"""Facts over HTTP: published to their topic in their order, answered once they are folded."""
+"""Facts over HTTP: published to their topic in their order, answered once they are folded.
+
+A fact goes to who folds its customer, a rule to who reads the rules of its partition and copies it to all, a tick to everybody:
+time passes in every partition by itself.
+"""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -8,19 +12,21 @@ import msgspec
 import orjson
 from aiohttp import web
 
-from ledger.facts import AnyFact
-from ledger.outcome import Refused
+from ledger import instants
+from ledger.outcome import Refusal, Refused
 from web import asked
 from web.api import FACTS_PATH, Api, away, json, read_so_far, together
 from web.cluster import Away, Elsewhere, Here, Nobody, Place, Plain, Publication
 from web.letting_in import caller
-from web.passing import PASSED
+from web.passing import PARTITIONS, PASSED
 from web.problems import Problem
 from wire import answers
 from wire.codec import Unreadable
 from wire.codec import read as read_fact
+from wire.control import Tick, read_control
+from wire.rules import read_rule
 
-Topic = Literal["contract-change", "seat-change", "credit-burn"]
+Topic = Literal["contract-change", "seat-change", "credit-burn", "alert-rule", "control"]
 TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
 MOST_FACTS: Final = 1_000
 
@@ -29,11 +35,12 @@ _many = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Said(NamedTuple):
-    """One fact of a body: where it stands there, its bytes, and what they say."""
+    """One fact of a body: where it stands there, its bytes, what it is called, and whose partition it goes to; None: to all."""
 
     number: int
     value: bytes
-    fact: AnyFact
+    id: str
+    key: str | None
 
 
 class Facts:
@@ -47,76 +54,136 @@ class Facts:
 
     async def publish(self, request: web.Request) -> web.Response:
         topic, question = _topic(request), asked.read(request.query, asked.Publish)
-        timeout_s = question.timeout_ms / 1000
+        if topic in ("alert-rule", "control"):
+            caller(request).check_sees_all()
         values = facts_in(await request.read())
-        outcomes: list[Plain | None] = [None] * len(values)
-        said = []
-        for number, value in enumerate(values):
-            fact = read_fact(topic, None, value)
-            if isinstance(fact, Unreadable):
-                # Whoever sent it hears of it here; it is in no log that would need a dead letter.
-                outcomes[number] = answers.outcome(fact.id or "", Refused(refusal=fact.refusal)) | {"id": fact.id}
-            else:
-                caller(request).check_sees(fact.customer_id)
-                said.append(Said(number, value, fact))
-        reads = await self._spread(request, topic, said, outcomes, timeout_s)
-        late = [one.fact.id for one in said if outcomes[one.number] is None]
+        call = _Call(self._api, request, topic, question.timeout_ms / 1000, [None] * len(values))
+        said = [one for number, value in enumerate(values) if (one := self._read(call, number, value)) is not None]
+        reads, told = await call.spread(said)
+        late = [one.id for one in said if one.number in call.late]
         if late:
             said_so = "folding takes longer than timeout_ms; these facts are in the log, and a retry is safe"
             raise Problem(504, "not_folded_yet", said_so, more={"ids": late})
-        is_refused = any(outcome is not None and outcome["outcome"] == "refused" for outcome in outcomes)
-        return json({"outcomes": outcomes, "as_of": together(reads)}, status=422 if is_refused else 200)
+        is_refused = any(outcome is not None and outcome["outcome"] == "refused" for outcome in call.outcomes)
+        return json(
+            {"outcomes": call.outcomes, "as_of": together(reads)},
+            {PARTITIONS: ",".join(map(str, told))} if PASSED in request.headers else None,
+            status=422 if is_refused else 200,
+        )
 
-    async def _spread(
-        self, request: web.Request, topic: Topic, said: Sequence[Said], outcomes: list[Plain | None], timeout_s: float
-    ) -> list[Plain]:
-        """Each fact to who owns its customer; those of one customer stay in their order. How far each has read."""
+    def _read(self, call: "_Call", number: int, value: bytes) -> Said | None:
+        """None where it is refused at once: whoever sent it hears of it here; it is in no log that would need a dead letter."""
+        match call.topic:
+            case "alert-rule":
+                rule = read_rule(None, value)
+                if not isinstance(rule, Unreadable):
+                    return Said(number, value, rule.rule_id, rule.rule_id)
+                refused, its_id = rule.refusal, rule.id
+            case "control":
+                tick = self._tick(value)
+                if isinstance(tick, Tick):
+                    return Said(number, value, instants.text(tick.time), None)
+                refused, its_id = tick, None
+            case _:
+                fact = read_fact(call.topic, None, value)
+                if not isinstance(fact, Unreadable):
+                    caller(call.request).check_sees(fact.customer_id)
+                    return Said(number, value, fact.id, fact.customer_id)
+                refused, its_id = fact.refusal, fact.id
+        call.outcomes[number] = answers.outcome(its_id or "", Refused(refusal=refused)) | {"id": its_id}
+        return None
+
+    def _tick(self, value: bytes) -> Tick | Refusal:
+        said = read_control(value)
+        if isinstance(said, Refusal):
+            return said
+        if not isinstance(said, Tick):
+            # A copy that reaches some partitions and not others would be two truths.
+            message = 'type is "rule"; send rules to alert-rule, from where every partition gets its copy'
+            return Refusal(code="unknown_value", field="type", message=message, law="L17")
+        if self._api.cluster.clock == "system":
+            message = "type a tick moves no time here: that is for workers with SEATSTREAM_CLOCK=topic"
+            return Refusal(code="wrong_mode", field="type", message=message, law="L17")
+        return said
+
+
+class _Call:
+    """One body on its way: what became of each of its facts, and of which nobody knows in time."""
+
+    def __init__(
+        self, api: Api, request: web.Request, topic: Topic, timeout_s: float, outcomes: list[Plain | None]
+    ) -> None:
+        self._api = api
+        self.request = request
+        self.topic = topic
+        self._timeout_s = timeout_s
+        self.outcomes = outcomes
+        self.late: set[int] = set()
+
+    async def spread(self, said: Sequence[Said]) -> tuple[list[Plain], list[int]]:
+        """Each fact to who folds it; those of one partition stay in their order. How far each has read, and which partitions
+        were told here."""
         groups: dict[Place | str, list[Said]] = {}
         for one in said:
-            place = self._api.cluster.owner(one.fact.customer_id)
-            if isinstance(place, Nobody):
-                # Before anything is published: all of it may be sent again.
-                raise away(place)
-            groups.setdefault(place.url if isinstance(place, Elsewhere) else place, []).append(one)
-        if PASSED in request.headers and any(isinstance(where, str) for where in groups):
+            for place in self._places(one):
+                if isinstance(place, Nobody):
+                    # Before anything is published: all of it may be sent again.
+                    raise away(place)
+                where = place.url if isinstance(place, Elsewhere) else place
+                group = groups.setdefault(where, [])
+                if not group or group[-1] is not one:
+                    group.append(one)
+        if PASSED in self.request.headers and any(isinstance(where, str) for where in groups):
             raise Problem(503, "moving", "the customer's partition is moving; send it again", retry_after_s=1)
-        return await asyncio.gather(
+        answered = await asyncio.gather(
             *(
-                self._pass_on(request, where, group, outcomes, timeout_s)
-                if isinstance(where, str)
-                else self._publish(where, topic, group, outcomes, timeout_s)
+                self._pass_on(where, group) if isinstance(where, str) else self._publish(where, group)
                 for where, group in groups.items()
             )
         )
+        told = [partition for _, partitions in answered for partition in partitions]
+        for_all = any(one.key is None for one in said)
+        is_ours = PASSED not in self.request.headers
+        if for_all and is_ours and not self.late and sorted(told) != list(range(self._api.cluster.partitions)):
+            raise Problem(503, "moving", "a partition is moving between workers; a retry is safe", retry_after_s=1)
+        return [read for read, _ in answered], told
 
-    async def _publish(
-        self, place: Place, topic: Topic, group: Sequence[Said], outcomes: list[Plain | None], timeout_s: float
-    ) -> Plain:
+    def _places(self, one: Said) -> Sequence[Place]:
+        if one.key is not None:
+            return [self._api.cluster.owner(one.key)]
+        places = self._api.cluster.owners()
+        if PASSED not in self.request.headers:
+            return places
+        # Whoever passed it on has asked the others too, and looks whether all were reached.
+        return [place for place in places if isinstance(place, Here)]
+
+    async def _publish(self, place: Place, group: Sequence[Said]) -> tuple[Plain, list[int]]:
         assert isinstance(place, Here)
-        facts = [Publication(topic, one.fact.customer_id, one.fact.id, one.value) for one in group]
+        facts = [Publication(self.topic, one.key, one.value) for one in group]
         try:
-            answered, as_of = await self._api.cluster.publish(place.partition, facts, timeout_s)
+            answered, as_of = await self._api.cluster.publish(place.partition, facts, self._timeout_s)
         except Away as left:
             raise _unknown(left.nobody) from None
         for one, answer in zip(group, answered, strict=True):
-            if answer.outcome is not None:
-                outcomes[one.number] = answers.outcome(one.fact.id, answer.outcome)
-        return read_so_far(as_of)
+            self._became(one, None if answer.outcome is None else answers.outcome(one.id, answer.outcome))
+        return read_so_far(as_of), [place.partition]
 
-    async def _pass_on(
-        self, request: web.Request, url: str, group: Sequence[Said], outcomes: list[Plain | None], timeout_s: float
-    ) -> Plain:
+    async def _pass_on(self, url: str, group: Sequence[Said]) -> tuple[Plain, list[int]]:
         body = b"[" + b",".join(one.value for one in group) + b"]"
-        answer = await self._api.passer.pass_on(request, url, body=body, wait_s=timeout_s)
+        answer = await self._api.passer.pass_on(self.request, url, body=body, wait_s=self._timeout_s)
         held = orjson.loads(answer.body)  # type: ignore[arg-type]
-        if answer.status == 504:
-            return {"event_time": None, "offsets": {}, "lag": 0, "behind_ms": 0}
-        if answer.status not in (200, 422):
+        if answer.status not in (200, 422, 504):
             raise Problem(answer.status, held["code"], held["detail"], retry_after_s=1)
-        for one, outcome in zip(group, held["outcomes"], strict=True):
-            outcomes[one.number] = outcome
-        as_of: Plain = held["as_of"]
-        return as_of
+        told = [int(number) for number in answer.headers.get(PARTITIONS, "").split(",") if number]
+        outcomes = held.get("outcomes") or [None] * len(group)
+        for one, outcome in zip(group, outcomes, strict=True):
+            self._became(one, outcome)
+        return held.get("as_of") or {"event_time": None, "offsets": {}, "lag": 0, "behind_ms": 0}, told
+
+    def _became(self, one: Said, outcome: Plain | None) -> None:
+        if outcome is None:
+            self.late.add(one.number)
+        self.outcomes[one.number] = outcome
 
 
 def facts_in(body: bytes) -> list[bytes]:

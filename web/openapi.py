@@ -11,6 +11,7 @@ from aiohttp import web
 
 from web import api, asked
 from web.api import Path
+from web.facts import TOPICS
 from web.problems import ProblemBody
 
 #: What may come back instead of an answer.
@@ -28,7 +29,11 @@ _OF_FACTS = {
     "413": "More than 1,000 facts, or more than 32 MB",
     "504": "In the log, and not folded in time; `ids` names them, and a retry is safe",
 }
-_FACT = {"type": "object", "description": "A fact of this topic; docs/events has the schemas"}
+_FACT = {
+    "type": "object",
+    "description": "What goes over this topic; docs/events has the schemas. A rule counts for every partition once it is folded;"
+    " a tick (`control`) goes to all of them, where ticks move time (SEATSTREAM_CLOCK=topic).",
+}
 _BODY = {
     "required": True,
     "content": {
@@ -102,8 +107,16 @@ def _operation(path: Path, answers: dict[str, Any]) -> dict[str, Any]:
 
 def _in_path(path: Path) -> list[dict[str, Any]]:
     if "{topic}" in path.path:
-        topics = {"type": "string", "enum": ["contract-change", "seat-change", "credit-burn"]}
-        return [{"name": "topic", "in": "path", "required": True, "description": "Where to", "schema": topics}]
+        topics = {"type": "string", "enum": list(TOPICS)}
+        return [
+            {
+                "name": "topic",
+                "in": "path",
+                "required": True,
+                "description": "Where to; `alert-rule` and `control` are for tokens of all customers",
+                "schema": topics,
+            }
+        ]
     if "{customer_id}" not in path.path:
         return []
     schema = {"type": "string", "minLength": 1, "maxLength": api.NAME_LENGTH}

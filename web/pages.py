@@ -151,10 +151,7 @@ class Pages:
     # --- about the house ---
 
     async def operator(self, request: web.Request) -> web.Response:
-        if caller(request).customers is not None:
-            raise Problem(
-                403, "not_this_customer", "this page is about everybody, and this token is for some customers"
-            )
+        caller(request).check_sees_all()
         return self._page(
             request, "operator.html", partitions=self._cluster.overview(), why_not_ready=self._cluster.ready()
         )

@@ -41,6 +41,10 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if not self.may_see(customer_id):
             raise Problem(403, "not_this_customer", "this token is for other customers", field="customer_id")
 
+    def check_sees_all(self) -> None:
+        if self.customers is not None:
+            raise Problem(403, "not_this_customer", "this is about everybody, and this token is for some customers")
+
 
 #: Where no tokens are asked for, which is on loopback only.
 ANYBODY: Final = Token(name="anybody", sha256="", scopes=frozenset(SCOPES))

@@ -59,6 +59,10 @@ class ServingScene(Scene):
             text = await answer.read()
             return answer.status, orjson.loads(text) if path.startswith("/v1") else text.decode()
 
+    async def post(self, url: str, topic: str, body: Any) -> tuple[int, Any]:
+        async with self.session.post(f"{url}/v1/facts/{topic}", data=orjson.dumps(body)) as answer:
+            return answer.status, orjson.loads(await answer.read())
+
     async def balance(self, url: str, customer_id: str) -> int | None:
         """None where there is a 503 with a reason and a time."""
         path = f"{url}/v1/customers/{customer_id}/balances?contract_id=c"
@@ -224,3 +228,74 @@ async def test_facts_over_http_are_answered_once_they_are_folded(scene: ServingS
     async with scene.session.post(f"{scene.urls[0]}/v1/facts/credit-burn", data=orjson.dumps(refused)) as answer:
         held = orjson.loads(await answer.read())
         assert (answer.status, held["outcomes"][0]["code"]) == (422, "too_late")
+
+
+async def test_a_rule_over_http_watches_the_customers_of_every_worker(scene: ServingScene) -> None:
+    """And the same once more changes nothing, as after a retry."""
+    scene.serve("a"), scene.serve("b")
+    for url in scene.urls:
+        await scene.ready(url)
+    await scene.open()
+    await scene.folded()
+    await scene.settled()
+    rule = {
+        "rule_id": "low",
+        "name": "Low",
+        "metric": "balance",
+        "scope": "pool",
+        "levels": ["999.5"],
+        "contract_id": "c",
+    }
+    for url in (*scene.urls, scene.urls[0]):
+        status, held = await scene.post(url, "alert-rule", rule)
+        assert status == 200, held
+        assert held["outcomes"] == [{"id": "low", "outcome": "folded", "result": {"archived": False}}]
+    # Every partition folds its copy in its turn; a fact that comes after it is folded after it.
+    burns = [{"id": f"r-{each}", "customer_id": each, "time": NOW, "amount": "1"} for each in CUSTOMERS]
+    status, held = await scene.post(scene.urls[0], "credit-burn", burns)
+    assert status == 200, held
+    for customer_id in CUSTOMERS:
+        for url in scene.urls:
+            [row] = (await scene.ask(url, f"/v1/customers/{customer_id}/alerts"))[1]["data"]
+            assert (row["state"], row["level"], row["value"]) == ("in_alarm", "999.5", "999")
+    said = [orjson.loads(record.value or b"{}") for record in await scene.read("threshold-alert")]
+    assert sorted(alert["customer_id"] for alert in said) == sorted(CUSTOMERS)
+
+    status, held = await scene.post(scene.urls[1], "alert-rule", {"rule_id": "low", "archived": True})
+    assert (status, held["outcomes"][0]["result"]) == (200, {"archived": True})
+    await scene.folded()
+    assert (await scene.ask(scene.urls[0], f"/v1/customers/{CUSTOMERS[0]}/alerts"))[1]["data"] == []
+
+
+async def test_ticks_over_http_move_time_in_every_partition(scene: ServingScene) -> None:
+    """A month in a moment, as with a test clock: whatever was due has come."""
+    scene.settings = {**scene.settings, "SEATSTREAM_CLOCK": "topic"}
+    scene.serve("a"), scene.serve("b")
+    for url in scene.urls:
+        await scene.ready(url)
+    await scene.open()
+    await scene.folded()
+    for _ in range(100):
+        if (await scene.post(scene.urls[0], "control", {"type": "tick", "time": NOW}))[0] == 200:
+            break
+        await asyncio.sleep(0.2)  # as long as partitions move
+    await scene.settled()
+    grants = [
+        {"id": "g", "type": "credits.granted", "customer_id": each, "contract_id": "c", "time": NOW, "grant_id": "june",
+         "amount": "7", "effective_at": "2026-06-01T00:00:00Z"}
+        for each in CUSTOMERS
+    ]  # fmt: skip
+    assert (await scene.post(scene.urls[0], "contract-change", grants))[0] == 200
+    for url, time_said, left in (
+        (scene.urls[0], "2026-05-31T23:59:59Z", 1000),
+        (scene.urls[1], "2026-06-01T00:00:00Z", 1007),
+    ):
+        for _ in range(2):  # a retry is safe
+            status, held = await scene.post(url, "control", {"type": "tick", "time": time_said})
+            assert status == 200, held
+            assert held["outcomes"] == [{"id": time_said, "outcome": "folded", "result": {"time": time_said}}]
+            assert held["as_of"]["event_time"] == time_said
+        for each in CUSTOMERS:
+            assert [await scene.balance(where, each) for where in scene.urls] == [left, left]
+    status, held = await scene.post(scene.urls[0], "control", {"type": "tick", "time": NOW})
+    assert (status, held["outcomes"][0]["result"]) == (200, {"time": "2026-06-01T00:00:00Z"})

@@ -6,21 +6,24 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import aiohttp
 from aiohttp import web
 
+from ledger import instants
 from ledger.facts import AnyFact
 from ledger.instants import ORIGIN, Instant
 from ledger.ledger import Ledger
-from ledger.outcome import Outcome
+from ledger.outcome import Folded, Outcome
 from tables.memory import MemoryRows
 from tests.ledger.language import BOUNDS
 from web.cluster import Answered, AsOf, Away, Elsewhere, Here, Nobody, PartitionNow, Place, Publication, View
 from web.server import build, runner
 from web.tokens import Tokens
 from wire.codec import Unreadable, read
+from wire.control import Tick, read_control
+from wire.rules import Archived, Rule, read_rule
 from wire.topics import partition_of
 
 T = TypeVar("T")
@@ -52,6 +55,8 @@ class Partitions:
     def __init__(self, count: int = 4) -> None:
         self.all = [Partition() for _ in range(count)]
         self.urls: list[str | None] = [None] * count
+        #: That were said over HTTP.
+        self.rules: list[Rule | Archived] = []
 
     def of(self, customer_id: str) -> int:
         return partition_of(customer_id.encode(), len(self.all))
@@ -70,14 +75,15 @@ class MemoryWorker:
         self.shared = shared
         self.partitions = len(shared.all)
         self.url = ""
+        self.clock: Literal["system", "topic"] = "topic"
         #: Set by a test: what happens while a question is computed.
         self.meanwhile: Callable[[], object] = lambda: None
         self.why_not_ready: str | None = None
         #: What this worker believes instead of what is so.
         self.mistaken: dict[int, Place] = {}
 
-    def owner(self, customer_id: str) -> Place:
-        return self._place(self.shared.of(customer_id))
+    def owner(self, key: str) -> Place:
+        return self._place(self.shared.of(key))
 
     def owners(self) -> list[Place]:
         return [self._place(partition) for partition in range(self.partitions)]
@@ -108,10 +114,24 @@ class MemoryWorker:
         held = self.shared.all[partition]
         answered = []
         for published in facts:
-            fact = read(published.topic, None, published.value)  # type: ignore[arg-type]
-            assert not isinstance(fact, Unreadable)
-            answered.append(Answered(held.fold(fact, max(held.clock, fact.time))))
+            answered.append(Answered(self._became(held, published)))
         return answered, self._as_of(partition)
+
+    def _became(self, held: Partition, published: Publication) -> Outcome:
+        match published.topic:
+            case "control":
+                tick = read_control(published.value)
+                assert isinstance(tick, Tick) and published.key is None
+                held.clock = max(held.clock, tick.time)
+                return Folded(result={"time": instants.text(held.clock)})
+            case "alert-rule":
+                rule = read_rule(None if published.key is None else published.key.encode(), published.value)
+                assert not isinstance(rule, Unreadable)
+                self.shared.rules.append(rule)
+                return Folded(result={"archived": isinstance(rule, Archived)})
+        fact = read(published.topic, None, published.value)  # type: ignore[arg-type]
+        assert not isinstance(fact, Unreadable)
+        return held.fold(fact, max(held.clock, fact.time))
 
     def overview(self) -> list[PartitionNow]:
         return [self._now(partition) for partition in range(self.partitions)]

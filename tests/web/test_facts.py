@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from ledger import instants
+from ledger.instants import ORIGIN
 from tests.ledger.language import facts
 from tests.web.cluster import MemoryWorker, Server, Stage, served
-from tests.web.test_letting_in import ACME_ONLY, OF_ACME, READ, READER, bearer, keep
+from tests.web.test_letting_in import ACME_ONLY, OF_ACME, READ, READER, WRITE, WRITER, bearer, keep
 from web import asked, shapes
-from web.cluster import Answered, AsOf
+from web.cluster import Answered, AsOf, Nobody
 from web.facts import facts_in
 from web.problems import Problem
 from web.tokens import line_of
@@ -137,6 +139,86 @@ async def test_writing_asks_for_its_scope_and_customer(tmp_path: Path) -> None:
         assert await status(READER, "acme") == 403
         assert await status(ACME_ONLY, "acme") == 200
         assert await status(ACME_ONLY, "acme", "other") == 403
+
+
+# --- rules and ticks -------------------------------------------------------------------------------------------------
+
+RULE = {"rule_id": "low", "name": "Low", "metric": "balance", "scope": "seat", "levels": ["5"]}
+
+
+async def test_a_rule_goes_where_rules_of_its_name_are_read_and_may_be_sent_again(server: Server) -> None:
+    for body in (RULE, RULE, {"rule_id": "low", "archived": True}):
+        held = await post(server, body, topic="alert-rule")
+        assert held["outcomes"] == [
+            {"id": "low", "outcome": "folded", "result": {"archived": body.get("archived", False)}}
+        ]
+        assert held["as_of"]["offsets"].keys() == {f"credit-burn-{server.worker.shared.of('low')}"}
+    assert [rule.rule_id for rule in server.worker.shared.rules] == ["low"] * 3
+
+
+async def test_a_rule_that_cannot_be_read_is_refused_and_the_others_are_folded(server: Server) -> None:
+    several = [RULE, RULE | {"rule_id": "odd", "metric": "mood"}, RULE | {"levels": []}, RULE | {"rule_id": "two"}]
+    held = await post(server, several, 422, topic="alert-rule")
+    assert [(one["id"], one["outcome"], one.get("field")) for one in held["outcomes"]] == [
+        ("low", "folded", None), ("odd", "refused", "metric"), ("low", "refused", "levels"), ("two", "folded", None),
+    ]  # fmt: skip
+    assert [rule.rule_id for rule in server.worker.shared.rules] == ["low", "two"]
+
+
+def tick(time: str) -> dict[str, str]:
+    return {"type": "tick", "time": time}
+
+
+async def test_a_tick_goes_to_every_partition_wherever_it_is() -> None:
+    async with Stage() as stage:
+        first = await stage.serve()
+        stage.shared.urls = [first.url, None, first.url, None]
+        second = await stage.serve()
+        for day, server in ((1, first), (2, second)):
+            held = await post(
+                server, [tick(f"2026-03-0{day}T00:00:00Z"), tick(f"2026-03-0{day}T01:00:00Z")], topic="control"
+            )
+            assert [(one["id"], one["outcome"]) for one in held["outcomes"]] == [
+                (f"2026-03-0{day}T00:00:00Z", "folded"), (f"2026-03-0{day}T01:00:00Z", "folded"),
+            ]  # fmt: skip
+            assert len(held["as_of"]["offsets"]) == 4
+            assert {instants.text(one.clock) for one in stage.shared.all} == {f"2026-03-0{day}T01:00:00Z"}
+        # One that goes backward changes nothing, and says what time it is.
+        held = await post(second, tick("2026-01-01T00:00:00Z"), topic="control")
+        assert held["outcomes"][0]["result"] == {"time": "2026-03-02T01:00:00Z"}
+
+
+async def test_a_tick_that_did_not_reach_everybody_is_to_be_sent_again() -> None:
+    async with Stage() as stage:
+        first = await stage.serve()
+        stage.shared.urls = [first.url, None, first.url, None]
+        second = await stage.serve()
+        second.worker.mistaken[1] = Nobody(1, "partition 1 is being restored")
+        problem = await post(first, tick("2026-03-01T00:00:00Z"), 503, topic="control")
+        assert problem["code"] == "moving" and "retry is safe" in problem["detail"]
+        del second.worker.mistaken[1]
+        await post(first, tick("2026-03-01T00:00:00Z"), topic="control")
+        assert {instants.text(one.clock) for one in stage.shared.all} == {"2026-03-01T00:00:00Z"}
+
+
+async def test_what_is_no_tick_or_moves_no_time_is_refused(server: Server) -> None:
+    for body, field in (({"type": "tick"}, "time"), ({"type": "tock"}, "type"), (RULE | {"type": "rule"}, "type")):
+        [outcome] = (await post(server, body, 422, topic="control"))["outcomes"]
+        assert (outcome["outcome"], outcome["field"]) == ("refused", field)
+    server.worker.clock = "system"
+    [outcome] = (await post(server, tick("2026-03-01T00:00:00Z"), 422, topic="control"))["outcomes"]
+    assert outcome["code"] == "wrong_mode" and "SEATSTREAM_CLOCK" in outcome["message"]
+    assert {one.clock for one in server.worker.shared.all} <= {ORIGIN, instants.instant("2026-01-01T00:00:00Z")}
+
+
+async def test_a_token_of_some_customers_changes_nothing_for_everybody(tmp_path: Path) -> None:
+    async with Stage() as stage:
+        server = await stage.serve(keep(tmp_path / "tokens", line_of(OF_ACME), line_of(WRITE)))
+        for topic, body in (("alert-rule", RULE | {"customer_id": "acme"}), ("control", tick("2026-03-01T00:00:00Z"))):
+            for secret, status in ((ACME_ONLY, 403), (WRITER, 200)):
+                data = msgspec.json.encode(body)
+                found, _, text = await server.raw("POST", f"/v1/facts/{topic}", data=data, headers=bearer(secret))
+                assert found == status, text
 
 
 def test_the_facts_of_a_body() -> None:
