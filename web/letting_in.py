@@ -82,6 +82,13 @@ def secret_of(request: web.Request) -> str | None:
     return found.strip() if found else None
 
 
+def over_tls(request: web.Request) -> bool:
+    """Whether a browser came over TLS, whoever ended it before us. A caller who lies about it gets a cookie that is no good to
+    them."""
+    proxy = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip()
+    return request.secure or proxy == "https" or request.headers.get("Origin", "").startswith("https://")
+
+
 def _check_same_site(request: web.Request) -> None:
     """A page of another site may make a browser send what it likes, with our cookie or from our machine."""
     site = request.headers.get("Sec-Fetch-Site", "none")
@@ -123,4 +130,4 @@ class Buckets:
         return left >= 1
 
 
-__all__ = ["BEGINNING", "COOKIE", "OPEN", "Buckets", "caller", "letting_in", "secret_of"]
+__all__ = ["BEGINNING", "COOKIE", "OPEN", "Buckets", "caller", "letting_in", "over_tls", "secret_of"]

@@ -20,7 +20,7 @@ from web.api import Api, any_id, customer_of, read_so_far
 from web.asked import CustomerPage, Customers, FindPage, SeatPage, SignInPage, picked, read
 from web.charts import share
 from web.cluster import Cluster, Elsewhere, Plain, View
-from web.letting_in import COOKIE, caller, secret_of
+from web.letting_in import COOKIE, caller, over_tls, secret_of
 from web.problems import Problem
 from web.tokens import Tokens
 
@@ -182,7 +182,7 @@ class Pages:
             return self._sign_in(to, wrong="This token does not count.", status=401)
         response = web.Response(status=303, headers={"Location": _own(to)})
         response.set_cookie(
-            COOKIE, secret, max_age=SESSION_S, path="/", httponly=True, samesite="Strict", secure=request.secure
+            COOKIE, secret, max_age=SESSION_S, path="/", httponly=True, samesite="Strict", secure=over_tls(request)
         )
         return response
 

@@ -19,7 +19,8 @@ ANSWER_S: Final = 12.0
 #: How much longer writing may take than its own time-out.
 MARGIN_S: Final = 2.0
 
-_ASKED: Final = ("Authorization", "X-Api-Key", "Cookie", "Accept", "Content-Type", "Origin", "Sec-Fetch-Site")
+#: Not from which site it came: that was looked at, and another worker's address is another site's.
+_ASKED: Final = ("Authorization", "X-Api-Key", "Cookie", "Accept", "Content-Type")
 _ANSWERED: Final = ("Content-Type", "Retry-After", "Link", "Location", "Content-Disposition", PARTITIONS)
 
 

@@ -211,25 +211,28 @@ class _Eager:
 
 
 @asynccontextmanager
-async def served(facts: Sequence[AnyFact] = (), *, partitions: int = 4) -> AsyncIterator[Server]:
+async def served(
+    facts: Sequence[AnyFact] = (), *, partitions: int = 4, tokens: Path | None = None
+) -> AsyncIterator[Server]:
     """One worker that has everything."""
     async with Stage(partitions) as stage:
         stage.shared.fold(facts)
-        yield await stage.serve()
+        yield await stage.serve(tokens)
 
 
 class InThread:
     """One worker that has everything, on a loop of its own: for whoever asks without one."""
 
-    def __init__(self, partitions: int = 4) -> None:
+    def __init__(self, partitions: int = 4, tokens: Path | None = None) -> None:
         self.shared: Partitions
         self.url = ""
         self._partitions = partitions
+        self._tokens = tokens
         self._started, self._ended = threading.Event(), asyncio.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     async def _serve(self) -> None:
-        async with served(partitions=self._partitions) as server:
+        async with served(partitions=self._partitions, tokens=self._tokens) as server:
             self.shared, self.url = server.worker.shared, server.url
             self._loop = asyncio.get_running_loop()
             self._started.set()

@@ -19,6 +19,8 @@ from tests.debian import program
 from tests.ledger.language import facts
 from tests.web.cluster import InThread
 from tests.web.test_api import STORY
+from tests.web.test_letting_in import READ, READER, keep
+from web.tokens import line_of
 
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
 PAGES = ("/", "/customers/acme", "/customers/acme/seats/ana", "/operator", "/docs", "/sign-in", "/customers/nobody")
@@ -165,6 +167,23 @@ def test_hostile_names_run_nothing_and_break_nothing(server: InThread, browser: 
         assert browser.title != "owned"
         assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
     assert complaints(browser) == []
+
+
+def test_signing_in_and_out(browser: Chrome, tmp_path: Path) -> None:
+    """With what a browser really sends beside the form."""
+    with InThread(tokens=keep(tmp_path / "tokens", line_of(READ))) as server:
+        server.fold(facts(STORY))
+        browser.get(f"{server.url}/customers/acme?at=2026-01-19T00:00:00")
+        assert browser.title.startswith("Sign in")
+        browser.switch_to.active_element.send_keys("sst_wrong" + Keys.ENTER)
+        until(lambda: "does not count" in text(browser))
+        browser.switch_to.active_element.send_keys(READER + Keys.ENTER)
+        until(lambda: "as of 2026-01-19 00:00:00" in text(browser))
+        [cookie] = browser.get_cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        browser.find_element(By.XPATH, "//button[text()='Sign out']").click()
+        until(lambda: browser.title.startswith("Sign in"))
+        assert browser.get_cookies() == []
 
 
 def test_ten_thousand_seats_without_pain(browser: Chrome) -> None:

@@ -124,6 +124,9 @@ async def test_each_fact_goes_to_the_worker_of_its_customer() -> None:
         for customer_id in customers:
             rows = (await first.get(f"/v1/customers/{customer_id}/balances"))["data"]
             assert [row["balance"] for row in rows if row["contract_id"] == "c"] == ["97.5"]
+        # From a page of the worker's own, too.
+        data = msgspec.json.encode(burns)
+        assert (await first.raw("POST", "/v1/facts/credit-burn", data=data, headers={"Origin": first.url}))[0] == 200
         stage.shared.urls[stage.shared.of("customer-3")] = None
         assert (await post(first, [BURN | {"id": "new", "customer_id": each} for each in customers], 503))["detail"]
 

@@ -218,6 +218,27 @@ async def test_signing_in_and_out(guarded: Server) -> None:
     assert status == 401 and "does not count" in text and "sst_wrong" not in text
 
 
+@pytest.mark.parametrize(
+    ("headers", "secure"),
+    [
+        ({}, False),
+        ({"X-Forwarded-Proto": "http"}, False),
+        ({"X-Forwarded-Proto": "https"}, True),
+        ({"X-Forwarded-Proto": "https, http"}, True),
+        # A proxy that says nothing: the browser does.
+        ({"Host": "seats.example", "Origin": "https://seats.example"}, True),
+    ],
+)
+async def test_what_came_over_tls_goes_back_over_nothing_else(
+    guarded: Server, headers: dict[str, str], secure: bool
+) -> None:
+    """The cookie, whoever ended TLS before us."""
+    _, answered, _ = await guarded.raw(
+        "POST", "/sign-in", data={"token": READER}, headers=headers, allow_redirects=False
+    )
+    assert ("Secure" in answered["Set-Cookie"].split("; ")) == secure
+
+
 async def test_a_page_of_another_site_signs_nobody_in_or_out(guarded: Server) -> None:
     for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         for path in ("/sign-in", "/sign-out"):
