@@ -101,11 +101,13 @@ class Counts(Value, kw_only=True, frozen=True):
 
 
 class Charge(Value, kw_only=True, frozen=True):
-    """What is due for seats (L20). `fraction` is exact: `covered` of `period` microseconds."""
+    """What is due for seats (L20): at `time`, for the seats that count from `since` on. A subscription has one charge of a
+    kind for each `since`. The fraction is exact: `covered` of `period` microseconds."""
 
     contract_id: str
     subscription_id: str
     time: Instant
+    since: Instant
     kind: Literal["period", "increase"]
     seats: int
     covered: int

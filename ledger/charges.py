@@ -80,6 +80,7 @@ def _charge(
         contract_id=contract.contract_id,
         subscription_id=subscription.subscription_id,
         time=due,
+        since=rise.at,
         kind="period" if opens else "increase",
         seats=seats,
         covered=covered,

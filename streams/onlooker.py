@@ -128,10 +128,15 @@ class Seen:
             case "seats.changed" | "seats.corrected":
                 self._seats(said)
             case "seats.charged":
-                seats = f"{said['seats']} {'seat' if said['seats'] == 1 else 'seats'}"
-                amount = f": {said['amount']} {said['unit_price']['currency']}" if "amount" in said else ""
-                text = f"{seats} beyond the included ones for {_share(said['fraction'])}{amount}"
+                text = f"{_seats(said['seats'])} beyond the included ones for {_share(said['fraction'])}{_amount(said)}"
                 self._say("charged", "magenta", said["customer_id"], text)
+            case "charge.corrected":
+                self.corrections += 1
+                was = said["previous"]
+                text = (
+                    f"{_seats(was['seats'])}{_amount(was)} had been charged, now {_seats(said['seats'])}{_amount(said)}"
+                )
+                self._say("corrected", "yellow", said["customer_id"], text)
 
     def _balance(self, said: Mapping[str, Any]) -> None:
         scope = said["scope"].get("seat_id", POOL)
@@ -166,6 +171,14 @@ class Seen:
         line.no_wrap, line.overflow = True, "ellipsis"
         self.news.append(line)
         self.unprinted.append(line)
+
+
+def _seats(number: int) -> str:
+    return f"{number} {'seat' if number == 1 else 'seats'}"
+
+
+def _amount(charge: Mapping[str, Any]) -> str:
+    return f": {charge['amount']} {charge['unit_price']['currency']}" if "amount" in charge else ""
 
 
 def _share(fraction: str) -> str:

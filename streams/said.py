@@ -1,7 +1,10 @@
 """What was said of each scope and subscription, as rows. They go with the ledger's rows, under a tag of their own."""
 
+from typing import Literal
+
 from ledger.amounts import Amount
-from ledger.answers import Balance, Counts, GrantBalance
+from ledger.answers import Balance, Charge, Counts, GrantBalance
+from ledger.facts import Price
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import Scope
 from ledger.row import Row
@@ -65,15 +68,29 @@ class SaidRow(Row):
         return Moved(burned=self.burned, adjusted=self.adjusted, expired=self.expired)
 
 
+class ChargeRow(Row):
+    """A charge of the subscription whose row it is in. `price`: amount and currency."""
+
+    time: Instant
+    since: Instant
+    kind: Literal["period", "increase"]
+    seats: int
+    covered: int
+    period: int
+    period_from: Instant
+    period_to: Instant
+    price: tuple[Amount, str] | None
+    amount: Amount | None
+
+
 class SeatsRow(Row):
-    """What was said of a subscription: its counts as of `at`, and its charges (time, checksum, and
-    which of several alike). Charges
-    before `charged_from` are settled: no fact may reach so far back."""
+    """What was said of a subscription: its counts as of `at`, and what was charged. Charges before `charged_from` are
+    settled: no fact may reach so far back."""
 
     at: Instant = ORIGIN
     counts: Counts | None = None
     charged_from: Instant = ORIGIN
-    charged: list[tuple[Instant, int, int]] = []
+    charged: list[ChargeRow] = []
 
 
 class AheadRow(Row):
@@ -110,6 +127,22 @@ def said_balance(row: BalanceRow) -> Balance:
     return Balance(
         scope=row.scope.scope(), balance=row.balance, granted=row.granted, overage=row.overage, grants=grants
     )
+
+
+def charge_row(of: Charge) -> ChargeRow:
+    price = None if of.unit_price is None else (of.unit_price.amount, of.unit_price.currency)
+    return ChargeRow(
+        of.time, of.since, of.kind, of.seats, of.covered, of.period, of.period_from, of.period_to, price, of.amount
+    )
+
+
+def said_charge(contract_id: str, subscription_id: str, row: ChargeRow) -> Charge:
+    price = None if row.price is None else Price(amount=row.price[0], currency=row.price[1])
+    return Charge(
+        contract_id=contract_id, subscription_id=subscription_id, time=row.time, since=row.since, kind=row.kind,
+        seats=row.seats, covered=row.covered, period=row.period, period_from=row.period_from, period_to=row.period_to,
+        unit_price=price, amount=row.amount,
+    )  # fmt: skip
 
 
 def said_key(scope: Scope) -> bytes:

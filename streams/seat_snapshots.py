@@ -1,18 +1,17 @@
 """Snapshots and corrections of seat counts, and the charges for them."""
 
-from collections import Counter
 from collections.abc import Iterator
-from zlib import crc32
 
 import msgspec
 
 from ledger.answers import Charge, Counts
 from ledger.instants import ORIGIN, Instant, Span
 from ledger.rows import Book
+from streams.asking import Asked, Found
 from streams.moment import Moment
 from streams.notes import Notes, SeatsNote, cause, cause_of
-from streams.said import SEATS, SeatsRow, seats_key
-from wire.outputs import Message, seats_changed, seats_charged, seats_corrected
+from streams.said import SEATS, SeatsRow, charge_row, said_charge, seats_key
+from wire.outputs import Message, charge_corrected, seats_changed, seats_charged, seats_corrected
 
 
 class SeatSnapshots:
@@ -72,41 +71,44 @@ class SeatSnapshots:
                 occasion = self._moment.occasion(customer_id, contract_id, change_at, why, change_at)
                 yield from seats_changed(occasion, counts, previous, added, removed)
                 said.at, said.counts = change_at, counts
-        for charge, why in self._charges(
-            asked.charges(found, said.charged_from, until + 1), said, customer_id, until, at
-        ):
-            occasion = self._moment.occasion(customer_id, contract_id, charge.time, why, charge.time)
-            yield from seats_charged(occasion, charge)
+        yield from self._charge(customer_id, asked, found, said, until, note)
         self._book.save(SEATS, key, said)
 
-    def _charges(
-        self, due: list[Charge], said: SeatsRow, customer_id: str, until: Instant, at: Instant | None
-    ) -> Iterator[tuple[Charge, tuple[str, str]]]:
-        """The charges that were not said yet, each with a cause of its own."""
-        known = {(at, checksum, nth) for at, checksum, nth in said.charged}
-        alike: Counter[tuple[Instant, int]] = Counter()
-        named: Counter[tuple[Instant, str]] = Counter()
-        for charge in due:
-            checksum = crc32(msgspec.json.encode(charge))
-            nth = alike[charge.time, checksum]
-            alike[charge.time, checksum] += 1
-            if (charge.time, checksum, nth) in known:
+    def _charge(
+        self, customer_id: str, asked: Asked, found: Found, said: SeatsRow, until: Instant, note: SeatsNote | None
+    ) -> Iterator[Message]:
+        """What has become due until then, and what a late fact changed in charges that were said."""
+        contract_id, subscription_id = found[0].contract_id, found[1].subscription_id
+        due = {_which(one): one for one in asked.charges(found, said.charged_from, until + 1)}
+        before = {_which(one): one for one in (said_charge(contract_id, subscription_id, row) for row in said.charged)}
+        for which, charge in before.items():
+            if which not in due and charge.time <= until:
+                due[which] = _taken_back(charge)
+        for which, charge in sorted(due.items(), key=lambda one: (one[1].time, one[0])):
+            previous = before.get(which)
+            if charge == previous:
                 continue
-            said.charged.append((charge.time, checksum, nth))
-            note = None
-            if charge.time != at:
-                # Not because time has passed: something was agreed that changes what is due.
-                note = self._notes.subscription(customer_id, charge.contract_id, charge.subscription_id)
-            type, id = cause_of(note, charge.time)
-            # With the next period several may be due at one instant.
-            named[charge.time, charge.kind] += 1
-            order = named[charge.time, charge.kind]
-            yield charge, (type, id if order == 1 else f"{id}#{order}")
+            before[which] = charge
+            # Unless time has passed, something was agreed that changes what is due.
+            why = cause_of(note, charge.time)
+            if previous is None:
+                occasion = self._moment.occasion(customer_id, contract_id, charge.time, why, charge.time)
+                yield from seats_charged(occasion, charge)
+            else:
+                occasion = self._moment.occasion(customer_id, contract_id, charge.time, why, until)
+                yield from charge_corrected(occasion, charge, previous)
         # Where the clock has passed much at once, what follows is not said yet.
-        settled = until - self._lateness
-        if settled > said.charged_from:
-            said.charged_from = settled
-            said.charged = [one for one in said.charged if one[0] >= settled]
+        said.charged_from = max(said.charged_from, until - self._lateness)
+        said.charged = [charge_row(one) for one in before.values() if one.time >= said.charged_from]
+
+
+def _which(charge: Charge) -> tuple[Instant, str]:
+    """A subscription has one charge of a kind for each instant."""
+    return charge.since, charge.kind
+
+
+def _taken_back(charge: Charge) -> Charge:
+    return msgspec.structs.replace(charge, seats=0, amount=None if charge.amount is None else 0)
 
 
 def _shown(counts: Counts) -> tuple[int, int, int, int, str | None]:

@@ -94,6 +94,7 @@ def charge(of: Charge) -> Plain:
     held: Plain = {
         "subscription_id": of.subscription_id,
         "kind": of.kind,
+        "since": instant(of.since),
         "seats": of.seats,
         "fraction": _fraction(of.covered, of.period),
         "period": {"from": instant(of.period_from), "to": instant(of.period_to)},

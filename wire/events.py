@@ -81,6 +81,34 @@ _BALANCE: Final[Schema] = (
     | _PARTS
 )
 
+_CHARGED: Final[Schema] = {
+    "seats": _COUNT,
+    "fraction": {
+        "description": 'Of the billing period, exactly: "1", or a part of it as "15/31".',
+        "type": "string",
+        "pattern": "^[0-9]+(/[0-9]+)?$",
+    },
+}
+_CHARGE: Final[Schema] = (
+    _SNAPSHOT
+    | {
+        "subscription_id": _TEXT,
+        "kind": {"enum": ["period", "increase"]},
+        "since": {"description": "From when on these seats count: the start of the period, or the rise."} | _INSTANT,
+    }
+    | _CHARGED
+    | {
+        "period": _object(
+            "The billing period.",
+            {name: _or_null(_INSTANT, "null: beyond the year 9999.") for name in ("from", "to")},
+        )
+    }
+)
+_PRICED: Final[Schema] = {
+    "unit_price": _object("For a seat and period.", {"amount": _AMOUNT, "currency": _TEXT}),
+    "amount": _AMOUNT,
+}
+
 _DEFINITIONS: Final[Schema] = {
     "instant": {"description": "RFC 3339 in UTC, with up to 6 decimals.", "type": "string", "format": "date-time"},
     "amount": {"description": "An exact decimal.", "type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?$"},
@@ -126,23 +154,16 @@ _DEFINITIONS: Final[Schema] = {
     ),
     "seats.charged": _object(
         "What is due for the seats beyond the included ones.",
-        {"type": {"const": "seats.charged"}}
-        | _SNAPSHOT
-        | {
-            "subscription_id": _TEXT,
-            "kind": {"enum": ["period", "increase"]},
-            "seats": _COUNT,
-            "fraction": {
-                "description": 'Of the billing period, exactly: "1", or a part of it as "15/31".',
-                "type": "string",
-                "pattern": "^[0-9]+(/[0-9]+)?$",
-            },
-            "period": _object(
-                "The billing period.",
-                {name: _or_null(_INSTANT, "null: beyond the year 9999.") for name in ("from", "to")},
-            ),
-        },
-        {"unit_price": _object("For a seat and period.", {"amount": _AMOUNT, "currency": _TEXT}), "amount": _AMOUNT},
+        {"type": {"const": "seats.charged"}} | _CHARGE,
+        _PRICED,
+    ),
+    "charge.corrected": _object(
+        "A late fact changed a charge that had been published: the one of this subscription, kind and `since`. What is not due "
+        "any more is for 0 seats. The charges and, of each correction, what is more or less than `previous`, sum to what is due.",
+        {"type": {"const": "charge.corrected"}}
+        | _CHARGE
+        | {"previous": _object("What had been said.", _CHARGED, _PRICED)},
+        _PRICED,
     ),
     "balance.snapshot": _object(
         "The balance of a scope: at starts, ends, recurrences and resets, and now and then while it moves.",
@@ -159,7 +180,14 @@ _DEFINITIONS: Final[Schema] = {
 HISTORY_SNAPSHOT: Final[Schema] = {
     "oneOf": [
         _ref(name)
-        for name in ("seats.changed", "seats.corrected", "seats.charged", "balance.snapshot", "balance.corrected")
+        for name in (
+            "seats.changed",
+            "seats.corrected",
+            "seats.charged",
+            "charge.corrected",
+            "balance.snapshot",
+            "balance.corrected",
+        )
     ],
     "$defs": _DEFINITIONS,
 }

@@ -70,8 +70,22 @@ def seats_corrected(
 
 
 def seats_charged(occasion: Occasion, charge: Charge) -> list[Message]:
-    subject = (charge.subscription_id, charge.kind)
-    return [_snapshot("seats.charged", occasion, subject, answers.charge(charge))]
+    return [_snapshot("seats.charged", occasion, _charged(charge), answers.charge(charge))]
+
+
+def charge_corrected(occasion: Occasion, charge: Charge, previous: Charge) -> list[Message]:
+    """What a late fact changed in a charge that was published; `previous` is what had been said. What is not due any more
+    is for 0 seats."""
+    was = answers.charge(previous)
+    held = answers.charge(charge) | {"previous": {name: was[name] for name in _CORRECTED if name in was}}
+    return [_snapshot("charge.corrected", occasion, _charged(charge), held)]
+
+
+_CORRECTED: Final = ("seats", "fraction", "unit_price", "amount")
+
+
+def _charged(charge: Charge) -> tuple[str, ...]:
+    return charge.subscription_id, charge.kind, instants.text(charge.since)
 
 
 def balance_snapshot(occasion: Occasion, balance: Balance, moved: Moved) -> list[Message]:

@@ -107,7 +107,9 @@ class LedgerScene(Scene):
                 rows = Overlay(shards[partition])
                 mine = [name for name in self.instants if self.topics.partition_of(name.encode()) == partition]
                 self._balances_must_agree(model, Ledger(rows, **BOUNDS), mine)
-                _last_said_must_agree(model, [one for one in said if one["customer_id"] in mine])
+                said_of_mine = [one for one in said if one["customer_id"] in mine]
+                _last_said_must_agree(model, said_of_mine)
+                _charges_must_agree(model, said_of_mine)
         finally:
             for shard in shards.values():
                 shard.close()
@@ -182,7 +184,7 @@ def _last_said_must_agree(model: Model, said: Sequence[dict[str, Any]]) -> None:
     """The last word on each scope and subscription is true as of the instant for which it was said."""
     last: dict[Any, dict[str, Any]] = {}
     for one in said:
-        if one["type"].startswith("seats.c") and one["type"] != "seats.charged":
+        if one["type"] in ("seats.changed", "seats.corrected"):
             last[one["customer_id"], one["contract_id"], one["subscription_id"]] = one
         elif one["type"].startswith("balance.") and one["part"] == 1:
             last[one["customer_id"], one["contract_id"], one["credit_type"], str(one["scope"])] = one
@@ -203,6 +205,24 @@ def _last_said_must_agree(model: Model, said: Sequence[dict[str, Any]]) -> None:
         assert [one[name] for name in ("balance", "overage", "granted")] == [
             theirs[name] for name in ("balance", "overage", "granted")
         ], one
+
+
+def _charges_must_agree(model: Model, said: Sequence[dict[str, Any]]) -> None:
+    """The last words on all charges of a customer are what is due, up to the last one."""
+    last: dict[str, dict[tuple[str | None, ...], dict[str, Any]]] = {}
+    for one in said:
+        if one["type"] in ("seats.charged", "charge.corrected"):
+            which = one["contract_id"], one["subscription_id"], one["kind"], one["since"]
+            last.setdefault(one["customer_id"], {})[which] = one
+    for customer_id, ours in last.items():
+        until = max(instant(one["time"]) for one in ours.values())
+        theirs = {
+            (of.contract_id, of.subscription_id, of.kind, answers.instant(of.since)): answers.charge(of)
+            for of in model.charges(customer_id, until)
+        }
+        assert {which for which, one in ours.items() if one["seats"]} == set(theirs), customer_id
+        for which, held in theirs.items():
+            assert {name: ours[which].get(name) for name in held} == held, ours[which]
 
 
 def _reached(shard: Shard) -> int:

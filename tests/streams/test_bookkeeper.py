@@ -12,7 +12,7 @@ import pytest
 from ledger import amounts
 from ledger.answers import Balance
 from ledger.facts import topic
-from ledger.instants import HOUR, SECOND, Instant, instant
+from ledger.instants import HOUR, SECOND, Instant, instant, text
 from ledger.ledger import Ledger
 from ledger.outcome import LawBroken
 from streams.bookkeeper import Bookkeeper
@@ -22,6 +22,7 @@ from tables.memory import MemoryRows
 from tables.overlay import DROP, Overlay
 from tests.ledger.histories import HISTORY, draw_history
 from tests.ledger.memory import Counting
+from wire import answers
 from wire.codec import write
 from wire.control import tick
 
@@ -102,6 +103,9 @@ def gist(said: dict[str, Any]) -> tuple[Any, ...]:
         return said["type"], said["scope"].get("seat_id", "pool"), said["balance"], said["time"]
     if said["type"] == "seats.charged":
         return said["type"], said["kind"], said["seats"], said["amount"], said["time"]
+    if said["type"] == "charge.corrected":
+        was = said["previous"]
+        return said["type"], said["kind"], (was["seats"], was["amount"]), (said["seats"], said["amount"]), said["time"]
     return said["type"], said["previous_quantity"], said["quantity"], said["time"]
 
 
@@ -220,6 +224,42 @@ def test_an_edit_ahead_is_said_when_its_instant_comes() -> None:
     # 15 of 31 days are left.
     assert (gist(charged)[1:3], charged["fraction"]) == (("increase", 1), "15/31")
     assert gist(balance)[:2] == ("balance.snapshot", "cy")
+
+
+def test_what_was_charged_for_seats_that_a_late_edit_takes_away_is_taken_back() -> None:
+    desk = Desk()
+    contract(desk)
+    edit = {"contract_id": "c", "subscription_id": "team"}
+    adds = {"op": "add_seats", "seat_ids": ["cy", "di"], "starting_at": "2026-03-16T00:00:00Z"}
+    desk.say("seat-change", id="e1", **edit, operations=[adds])
+    one_less = {"op": "remove_seats", "seat_ids": ["di"], "starting_at": "2026-03-16T00:00:00Z"}
+    none_came = {"op": "set_seats", "seat_ids": ["ana", "bo"], "starting_at": "2026-03-16T00:00:00Z"}
+
+    corrected = [
+        [gist(said) for said in desk.say("seat-change", id=id, **edit, operations=[late]) if "charge" in said["type"]]
+        for id, late in (("e2", one_less), ("e3", none_came))
+    ]
+
+    time = "2026-03-16T00:00:00Z"
+    assert corrected == [
+        # Edits of one instant apply in the order of their ids: cy came, and di came and went.
+        [("charge.corrected", "increase", (2, "10.322580645"), (1, "5.161290323"), time)],
+        [("charge.corrected", "increase", (1, "5.161290323"), (0, "0"), time)],
+    ]
+
+
+def test_a_late_end_takes_back_what_was_charged_for_the_time_after_it() -> None:
+    desk = Desk()
+    contract(desk)
+    snapshots(desk.at("2026-04-02T00:00:00Z").tick())
+
+    said = desk.say(
+        "contract-change", type="contract.ended", id="end", contract_id="c", ending_before="2026-04-01T00:00:00Z"
+    )
+
+    assert [(gist(one), one["cause"]["id"]) for one in said if one["type"] == "charge.corrected"] == [
+        (("charge.corrected", "period", (1, "10"), (0, "0"), "2026-04-01T00:00:00Z"), "end")
+    ]
 
 
 def test_a_late_edit_corrects_the_seats_that_were_said() -> None:
@@ -396,6 +436,36 @@ def test_what_was_said_last_of_a_subscription_and_of_a_pool_is_true_and_no_id_co
             assert (one["quantity"], one["assigned"]) == (counts.total, counts.assigned)
         else:
             assert one["balance"] == _pool(ledger.balances(customer_id, at), contract_id, credit_type)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_charges_and_their_corrections_are_in_the_end_what_is_due(seed: int) -> None:
+    history = History(seed)
+    said = [
+        one for one in snapshots(history.play(restarts=False)) if one["type"] in ("seats.charged", "charge.corrected")
+    ]
+
+    last: dict[tuple[str, ...], dict[str, Any]] = {}
+    for one in said:
+        which = tuple(one[name] for name in ("customer_id", "contract_id", "subscription_id", "kind", "since"))
+        before = last.get(which)
+        assert one.get("previous") == (None if before is None else {k: before[k] for k in PRICED if k in before}), one
+        last[which] = one
+    assert len({one["snapshot_id"] for one in said}) == len(said)
+
+    ledger, now = Ledger(Overlay(history.desk.rows), **HISTORY), max(arrived_at for _, arrived_at in history.facts)
+    due = {
+        (name, of.contract_id, of.subscription_id, of.kind, text(of.since)): answers.charge(of)
+        for name in {fact.customer_id for fact, _ in history.facts}
+        for of in ledger.charges(name, now)
+    }
+    assert {which for which, one in last.items() if one["seats"]} == set(due)
+    for which, held in due.items():
+        assert {name: last[which].get(name) for name in held} == held
+
+
+#: What a correction repeats of what had been said.
+PRICED = ("seats", "fraction", "unit_price", "amount")
 
 
 def _pool(balances: Sequence[Balance], contract_id: str | None, credit_type: str | None) -> str:

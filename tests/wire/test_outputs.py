@@ -129,6 +129,7 @@ def test_a_charge_says_its_exact_fraction_and_its_amount_where_a_price_is_known(
         contract_id="c-1",
         subscription_id="team",
         time=MARCH,
+        since=MARCH,
         kind="increase",
         seats=2,
         covered=15 * DAY,

@@ -32,14 +32,16 @@ def bill(subscription: KnownSubscription, until: Instant, seen: list[Sight]) -> 
         period_from, period_to = _period(settings, at)
         if at in result.period_starts:
             covered = period_to - at if settings.prorate_charges else period_to - period_from
-            _charge(result, subscription, "period", max(0, held - included), at, covered, (at, period_from, period_to))
+            _charge(
+                result, subscription, "period", max(0, held - included), at, at, covered, (at, period_from, period_to)
+            )
             result.paid = held
         elif held > result.paid:
             due = _period_end(subscription, at) if settings.charge_increases == "next_period" else at
             covered = period_to - at if settings.prorate_charges else period_to - period_from
             more = max(0, held - included) - max(0, result.paid - included)
-            since = max(period_from, start)
-            _charge(result, subscription, "increase", more, due, covered, (since, period_from, period_to))
+            period = max(period_from, start), period_from, period_to
+            _charge(result, subscription, "increase", more, due, at, covered, period)
             result.paid = held
     if until < start or (
         until >= end and (end <= start or until >= _period(subscription.settings(end - 1), end - 1)[1])
@@ -97,13 +99,14 @@ def _charge(
     kind: str,
     number: int,
     time: Instant,
+    since: Instant,
     covered: int,
     period: tuple[Instant, Instant, Instant],
 ) -> None:
     """Price and rounding are those in force when the charge is due."""
     if number <= 0:
         return
-    since, period_from, period_to = period
+    first, period_from, period_to = period
     settings = subscription.settings(time)
     price, rounding, whole = settings.unit_price, settings.rounding, period_to - period_from
     amount = None
@@ -114,11 +117,12 @@ def _charge(
             contract_id=subscription.contract.contract_id,
             subscription_id=subscription.definition.subscription_id,
             time=time,
+            since=since,
             kind=kind,  # type: ignore[arg-type]
             seats=number,
             covered=covered,
             period=whole,
-            period_from=since,
+            period_from=first,
             period_to=period_to,
             unit_price=price,
             amount=amount,
