@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from ledger import amounts, instants
 from ledger.answers import GrantBalance, Window
 from ledger.instants import DAY, Instant
+from web.watched import Line
 
 WIDTH: Final = 800
 HEIGHT: Final = 240
@@ -16,8 +17,10 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 22, 26
 MOST_EVENTS: Final = 12
 
 
-def balance_chart(windows: Sequence[Window], grants: Sequence[GrantBalance], now: Instant) -> Markup:
-    """The curve through these points; each grant's start and end within them."""
+def balance_chart(
+    windows: Sequence[Window], grants: Sequence[GrantBalance], now: Instant, levels: Sequence[Line] = ()
+) -> Markup:
+    """The curve through these points; each grant's start and end within them; and the levels of which somebody is warned."""
     if len(windows) < 2:
         return Markup("")
     since, until = windows[0].time, windows[-1].time
@@ -29,9 +32,11 @@ def balance_chart(windows: Sequence[Window], grants: Sequence[GrantBalance], now
     def y(balance: int) -> float:
         return round(_TOP + (HEIGHT - _TOP - _BOTTOM) * (1 - balance / top), 1)
 
-    steps = [f"M{x(since)},{y(windows[0].balance)}"]
-    steps += [f"H{x(window.time)}V{y(window.balance)}" for window in windows[1:]]
-    curve = "".join(steps)
+    def stairs(heights: Sequence[int]) -> str:
+        places = zip(windows[1:], heights[1:], strict=True)
+        return f"M{x(since)},{y(heights[0])}" + "".join(f"H{x(window.time)}V{y(height)}" for window, height in places)
+
+    curve = stairs([window.balance for window in windows])
     floor = HEIGHT - _BOTTOM
     drawn = [
         Markup('<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(_LEFT, WIDTH - _RIGHT, height)
@@ -39,6 +44,10 @@ def balance_chart(windows: Sequence[Window], grants: Sequence[GrantBalance], now
     ]
     drawn.append(Markup('<path class="under" d="{}V{}H{}Z"/>').format(curve, floor, x(since)))
     drawn.append(Markup('<path class="curve" d="{}"/>').format(curve))
+    shown = [(line, heights) for line in levels if max(heights := _heights(line, windows)) <= top]
+    for line, heights in shown:
+        drawn.append(Markup('<path class="level" d="{}"><title>{}</title></path>').format(stairs(heights), line.said))
+        drawn.append(_text(WIDTH - _RIGHT, y(heights[-1]) - 4, "end", line.said))
     for at, said in _events(grants, since, until):
         drawn.append(
             Markup('<line class="event" x1="{0}" x2="{0}" y1="{1}" y2="{2}"><title>{3}</title></line>').format(
@@ -50,6 +59,8 @@ def balance_chart(windows: Sequence[Window], grants: Sequence[GrantBalance], now
     drawn += _labels(top, since, until, y(top))
     said = f"Balance from {_day(since)} to {_day(until)}: {amounts.text(windows[0].balance)} at first, "
     said += f"{amounts.text(windows[-1].balance)} at last, {amounts.text(top)} at most."
+    if levels:
+        said += f" Somebody is warned at: {'; '.join(line.said for line in levels)}."
     return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         WIDTH, HEIGHT, said, Markup("").join(drawn)
     )
@@ -67,13 +78,23 @@ def _events(grants: Sequence[GrantBalance], since: Instant, until: Instant) -> l
     return sorted((at, said) for at, said in found if since < at < until)[:MOST_EVENTS]
 
 
+def _heights(line: Line, windows: Sequence[Window]) -> list[int]:
+    """How high a level lies at each point, in credits."""
+    if not line.is_percent:
+        return [line.level] * len(windows)
+    return [window.granted * line.level // (100 * amounts.UNIT) for window in windows]
+
+
 def _labels(top: int, since: Instant, until: Instant, height: float) -> list[Markup]:
-    text = Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>')
     return [
-        text.format(_LEFT, height - 6, "start", escape(amounts.text(top))),
-        text.format(_LEFT, HEIGHT - 8, "start", _day(since)),
-        text.format(WIDTH - _RIGHT, HEIGHT - 8, "end", _day(until)),
+        _text(_LEFT, height - 6, "start", amounts.text(top)),
+        _text(_LEFT, HEIGHT - 8, "start", _day(since)),
+        _text(WIDTH - _RIGHT, HEIGHT - 8, "end", _day(until)),
     ]
+
+
+def _text(x: float, y: float, anchor: str, said: str) -> Markup:
+    return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(x, round(y, 1), anchor, said)
 
 
 def _day(at: Instant) -> str:

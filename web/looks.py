@@ -7,7 +7,7 @@ from ledger import amounts, entries, paging
 from ledger.answers import Entry
 from ledger.instants import DAY, Every, Instant
 from ledger.paging import BalancePlace
-from web import cursors
+from web import cursors, watched
 from web.agreed import customer
 from web.asked import Customer, CustomerPage, SeatPage, picked
 from web.charts import balance_chart
@@ -36,7 +36,8 @@ def of_customer(view: View, customer_id: str, asked: CustomerPage) -> Plain:
     at = subject.at(picked(asked.at))
     held = customer(view, customer_id, Customer(at=picked(asked.at)))["data"]
     seats = _least_first(subject, asked, at) if asked.sort == "left" else _by_id(subject, asked, at)
-    return {"contracts": held["contracts"], "pools": held["balances"], "at": at} | seats
+    shown = {"contracts": held["contracts"], "pools": held["balances"], "at": at}
+    return shown | seats | watched.alarms(view, customer_id, at)
 
 
 def _rows(
@@ -98,13 +99,13 @@ def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage) -> Plai
     return {
         "row": _seat(held),
         "contract_id": brief.contract_id,
-        "chart": balance_chart(windows, grants, at),
+        "chart": balance_chart(windows, grants, at, list(watched.lines(view, customer_id, scope))),
         "coming": [answers.entry(line) for line in coming],
         "lines": [
             answers.entry(line) | {"beside": amounts.text(line.beside)} for line in _last_lines(subject, scope, at)
         ],
         "at": at,
-    }
+    } | watched.alarms(view, customer_id, at, watched.seat_watched(scope))
 
 
 def _last_lines(subject: Subject, scope: Any, at: Instant) -> list[Entry]:
@@ -121,4 +122,4 @@ def pulse_of(view: View, customer_id: str) -> Plain:
     """What becomes another where something happened to a customer."""
     subject = Subject(view, customer_id)
     held: Plain = customer(view, customer_id, Customer())["data"]
-    return held | {"folded_until": subject.who.folded_until}
+    return held | {"folded_until": subject.who.folded_until, "rules": watched.rules_now(view, customer_id)}

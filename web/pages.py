@@ -23,6 +23,7 @@ from web.cluster import Cluster, Elsewhere, Plain, View
 from web.letting_in import COOKIE, caller, over_tls, secret_of
 from web.problems import Problem
 from web.tokens import Tokens
+from web.watched import MOST_SUBJECTS
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = {"style.css": "text/css", "live.js": "text/javascript"}
@@ -245,7 +246,7 @@ def _environment() -> Environment:
         "takes": _takes,
     }
     jinja.filters.update(filters)
-    jinja.globals["share"] = share
+    jinja.globals |= {"share": share, "most_subjects": MOST_SUBJECTS}
     return jinja
 
 

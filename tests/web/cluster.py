@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import aiohttp
+import orjson
 from aiohttp import web
 
+from alerts.watcher import Memory, Watcher
 from ledger import instants
 from ledger.facts import AnyFact
 from ledger.instants import ORIGIN, Instant
@@ -47,6 +49,14 @@ class Partition:
         self.ledger.flush()
         self.folded += 1
         return outcome
+
+    def watch(self, said: Mapping[str, Any]) -> None:
+        """A rule, applied to all that exists."""
+        rule = read_rule(None, orjson.dumps(said))
+        assert isinstance(rule, Rule)
+        watcher = Watcher(self.rows, Memory())
+        watcher.rule(rule, self.clock)
+        list(watcher.close(self.clock))
 
 
 class Partitions:
@@ -239,13 +249,19 @@ class InThread:
             await self._ended.wait()
 
     def fold(self, facts: Sequence[tuple[AnyFact, Instant]]) -> None:
-        """On the server's own thread."""
-
-        async def fold() -> None:
+        def fold() -> None:
             for fact, arrived_at in facts:
                 self.shared.fold([fact], arrived_at)
 
-        asyncio.run_coroutine_threadsafe(fold(), self._loop).result(60)
+        self.do(fold)
+
+    def do(self, act: Callable[[], object]) -> None:
+        """On the server's own thread."""
+
+        async def do() -> None:
+            act()
+
+        asyncio.run_coroutine_threadsafe(do(), self._loop).result(60)
 
     def __enter__(self) -> "InThread":
         self._thread.start()

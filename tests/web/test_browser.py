@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -33,6 +34,10 @@ pytestmark = pytest.mark.heavy
 def server() -> Iterator[InThread]:
     with InThread() as server:
         server.fold(facts(STORY))
+        acme = server.shared.all[server.shared.of("acme")]
+        for level in ("19", "2"):
+            rule = {"rule_id": level, "name": f"Below {level}", "metric": "balance", "scope": "seat", "levels": [level]}
+            server.do(partial(acme.watch, rule))
         yield server
 
 
@@ -94,6 +99,7 @@ def test_a_newcomers_walk(server: InThread, browser: Chrome) -> None:
     browser.find_element(By.LINK_TEXT, "acme").send_keys(Keys.ENTER)
     until(lambda: "Contract c-1" in text(browser))
     assert "Included" in text(browser) and "18.75" in text(browser)
+    assert "In alarm now" in text(browser) and "Below 19" in text(browser)
 
     browser.find_element(By.LINK_TEXT, "ana").send_keys(Keys.ENTER)
     until(lambda: "Balance over time" in text(browser))
