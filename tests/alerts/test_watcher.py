@@ -7,40 +7,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alerts.state import Turn, Watched
-from ledger.amounts import UNIT
-from ledger.instants import DAY, HOUR, Instant
-from tests.alerts.model import Model, said
+from ledger.instants import DAY, HOUR
+from tests.alerts.drawn import draw_rule
 from tests.alerts.scene import Event, Scene
+from tests.alerts.truth import due, heard_must_be_true, in_force, last_said, rows_must_be_true
 from tests.ledger.histories import HISTORY, draw_history
-from wire.outputs import Alert
-from wire.rules import Archived, Metric, Rule, RuleScope
-
-SCOPES: tuple[RuleScope, ...] = ("seat", "seat", "pool", "contract", "customer")
-
-
-def draw_rule(rng: random.Random, rule_id: str, metrics: tuple[Metric, ...]) -> Rule:
-    metric = rng.choice(metrics)
-    used = metric in ("seats_over", "seats_used_percent")
-    scope: RuleScope = "subscription" if used else rng.choice(SCOPES)
-    tops = {"balance": 12, "balance_percent": 100, "days_to_expiry": 6, "time_to_empty": 200, "seats_over": 3}
-    levels = {rng.randint(0, tops.get(metric, 200)) * UNIT for _ in range(rng.choice((1, 2, 3)))}
-    return Rule(
-        rule_id=rule_id,
-        name=rule_id,
-        metric=metric,
-        scope=scope,
-        levels=tuple(levels),
-        margin=rng.choice((0, 0, 1, 5)) * UNIT,
-        customer_id=rng.choice((None, None, "acme")),
-        contract_id=rng.choice((None, None, None, "c0")) if scope != "customer" else None,
-        seat_id="ana" if scope == "seat" and rng.random() < 0.2 else None,
-        include_seats=scope in ("contract", "customer") and rng.random() < 0.5,
-        window=rng.choice((24, 48)) * HOUR if metric == "time_to_empty" else DAY,
-        evaluate_on_create=rng.random() < 0.8,
-        notify_resolved=rng.random() < 0.8,
-        min_interval=rng.choice((0, 0, 0, 5)) * HOUR,
-    )
+from wire.rules import Archived, Metric, Rule
 
 
 def draw_events(rng: random.Random, size: int, metrics: tuple[Metric, ...]) -> list[Event]:
@@ -63,67 +35,17 @@ def draw_events(rng: random.Random, size: int, metrics: tuple[Metric, ...]) -> l
     return history
 
 
-def in_force(events: list[Event]) -> list[tuple[Rule, int, Instant]]:
-    """The rules in force at the end: their versions, and since when."""
-    found: dict[str, tuple[Rule, int, Instant]] = {}
-    versions: dict[str, int] = {}
-    clock = events[0][1]
+def agree(scene: Scene, events: list[Event]) -> None:
+    """What was said in the end, and what the rows know, is what is true in the end."""
+    told, clock = [], events[0][1]
     for what, at in events:
         clock = max(clock, at)
-        if isinstance(what, Archived):
-            found.pop(what.rule_id, None)
-        elif isinstance(what, Rule):
-            versions[what.rule_id] = versions.get(what.rule_id, 0) + 1
-            found[what.rule_id] = what, versions[what.rule_id], clock
-    return list(found.values())
-
-
-def last_said(alerts: list[Alert]) -> dict[str, Alert]:
-    """What was said last of each crossing. Nothing is said of it that does not follow from what was said before."""
-    found: dict[str, Alert] = {}
-    for alert in alerts:
-        before = found.get(alert.alert_id)
-        was = None if before is None else before.state
-        match alert.state:
-            case "in_alarm":
-                assert was in (None, "resolved", "retracted"), (was, alert)
-                assert was != "resolved" or alert.late, alert
-            case "resolved":
-                assert was == "in_alarm", (was, alert)
-            case _:
-                assert was in ("in_alarm", "resolved"), (was, alert)
-                assert alert.state != "archived" or was == "in_alarm", alert
-        found[alert.alert_id] = alert
-    return found
-
-
-def agree(scene: Scene, events: list[Event]) -> None:
-    """What was said in the end is what is true in the end."""
-    heard = last_said(scene.alerts)
-    expected: dict[str, tuple[str, Any]] = {}
-    for customer_id in scene.ledger().customers():
-        now = scene.now(customer_id)
-        model = Model(scene.ledger(), customer_id, now)
-        for rule, version, since in in_force(events):
-            for subject in model.subjects(rule):
-                watched = Watched(rule, version, since, subject)
-                for level in rule.levels:
-                    crossings = model.crossings(rule, since, subject, level)
-                    for one, ended in said(rule, since, crossings, now):
-                        armed = None if one.armed is None else Turn(one.armed[0], 0, None, *one.armed[1:])
-                        state = "resolved" if ended and rule.notify_resolved else "in_alarm"
-                        expected[watched.alert_id(level, armed)] = state, (rule.rule_id, subject, level, one)
-    for alert_id, (state, about) in expected.items():
-        assert alert_id in heard, ("missing", about)
-        assert heard[alert_id].state == state, (heard[alert_id], about)
-    live = {rule.rule_id for rule, version, _ in in_force(events) if version == 1}
-    mute = {what.rule_id for what, _ in events if isinstance(what, Rule) and not what.notify_resolved}
-    for alert_id, alert in heard.items():
-        if alert_id in expected or (alert.rule_id in mute and alert.rule_id not in live):
-            continue
-        # What was said by a version of a rule that is no more may have ended before it did.
-        gone = ("retracted",) if alert.rule_id in live else ("retracted", "resolved", "archived")
-        assert alert.state in gone, ("too much", alert)
+        if isinstance(what, Rule | Archived):
+            told.append((what, clock))
+    rules = in_force(told)
+    expected = due(scene.ledger(), rules, scene.clock)
+    heard_must_be_true(last_said(scene.alerts), expected, told)
+    rows_must_be_true(scene.rows, rules, expected, scene.clock)
 
 
 def play(seed: int, size: int, metrics: tuple[Metric, ...]) -> None:

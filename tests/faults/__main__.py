@@ -18,10 +18,12 @@ from typing import Any
 
 from tests.faults import breaks
 from tests.faults.campaign import Survived, plan, run
-from tests.faults.kinds import KINDS
+from tests.faults.kinds import KILLED_S, KINDS, STOPPED_S
 
 SUM = Path(__file__).with_name("survived.json")
 GOAL = 300
+#: Within which every partition has to move again, and after what.
+OWED = {KILLED_S: "20 s after a kill", STOPPED_S: "5 s after a stop in order"}
 
 
 def main() -> int:
@@ -98,20 +100,25 @@ def _add(survived: Survived) -> None:
         total["facts"] += survived.facts
         total["faults"] += len(survived.faults)
         for fault in survived.faults:
-            mine = total["kinds"].setdefault(
-                fault.kind.partition(":")[0], {"times": 0, "mean_s": 0.0, "longest_s": 0.0, "late": 0}
-            )
-            mine["mean_s"] = round((mine["mean_s"] * mine["times"] + fault.took_s) / (mine["times"] + 1), 2)
-            mine["times"] += 1
-            mine["longest_s"] = round(max(mine["longest_s"], fault.took_s), 1)
-            mine["late"] += fault in survived.late
+            late = fault in survived.late
+            _note(total["kinds"], fault.kind.partition(":")[0], fault.took_s, late)
+            if fault.within_s in OWED:
+                _note(total["owed"], OWED[fault.within_s], fault.took_s, late)
     SUM.write_text(json.dumps(total, indent=1) + "\n")
     _tell(f"{total['faults']} of {GOAL} faults survived in {total['campaigns']} campaigns")
 
 
+def _note(sums: dict[str, dict[str, float]], name: str, took_s: float, late: bool) -> None:
+    mine = sums.setdefault(name, {"times": 0, "mean_s": 0.0, "longest_s": 0.0, "late": 0})
+    mine["mean_s"] = round((mine["mean_s"] * mine["times"] + took_s) / (mine["times"] + 1), 2)
+    mine["times"] += 1
+    mine["longest_s"] = round(max(mine["longest_s"], took_s), 1)
+    mine["late"] += late
+
+
 def read_sum() -> dict[str, Any]:
     if not SUM.exists():
-        return {"campaigns": 0, "faults": 0, "facts": 0, "seeds": [], "kinds": {}, "red": []}
+        return {"campaigns": 0, "faults": 0, "facts": 0, "seeds": [], "owed": {}, "kinds": {}, "red": []}
     found: dict[str, Any] = json.loads(SUM.read_text())
     return found
 

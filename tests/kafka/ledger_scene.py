@@ -23,6 +23,7 @@ from tables.memory import MemoryRows
 from tables.overlay import Overlay
 from tables.shard import Shard
 from tables.store import Memory
+from tests.alerts.truth import due, heard_must_be_true, in_force, last_said, rows_must_be_true
 from tests.kafka.scene import Scene
 from tests.ledger.duel import gist
 from tests.ledger.histories import draw_history
@@ -31,6 +32,7 @@ from tests.wire.exact import Exact, closed, loads
 from wire import answers
 from wire.codec import Unreadable, read, write
 from wire.control import Tick, read_control
+from wire.rules import Archived, Rule, read_rule, write_rule
 from wire.schemas import documents
 from wire.topics import FORWARDED, INPUTS, Topics
 
@@ -100,11 +102,15 @@ class LedgerScene(Scene):
         shards = self._newest(disks)
         expected: Counter[Letter] = Counter()
         said = [orjson.loads(record.value) for record in await self.read("history-snapshot")]
+        alerts = await self.read("threshold-alert")
+        _one_crossing_one_id(alerts)
         try:
             for partition in range(self.topics.partitions):
                 model = Model(**BOUNDS)
-                expected.update(_fold(model, chunks[partition], self.topics, self.settings.get("SEATSTREAM_CLOCK")))
+                times = Times(chunks[partition], self.topics, self.settings.get("SEATSTREAM_CLOCK"))
+                expected.update(_fold(model, times, self.topics))
                 rows = Overlay(shards[partition])
+                self._alerts_must_agree(rows, times, [one for one in alerts if one.partition == partition])
                 mine = [name for name in self.instants if self.topics.partition_of(name.encode()) == partition]
                 self._balances_must_agree(model, Ledger(rows, **BOUNDS), mine)
                 said_of_mine = [one for one in said if one["customer_id"] in mine]
@@ -114,7 +120,9 @@ class LedgerScene(Scene):
             for shard in shards.values():
                 shard.close()
         assert letters == expected
-        self._forwarded_once(record for taken in chunks.values() for chunk in taken for record in chunk)
+        taken = [record for one in chunks.values() for chunk in one for record in chunk]
+        self._forwarded_once(taken)
+        self._rules_copied_once(taken)
         for record in (await self.read("history-snapshot"))[:: max(1, len(said) // 300)]:
             SNAPSHOT.validate(loads(record.value))
         again = Counter((one["snapshot_id"], one.get("part")) for one in said)
@@ -158,6 +166,27 @@ class LedgerScene(Scene):
             left[kind, record.value, record.partition] += 1
         assert come == left
 
+    def _rules_copied_once(self, records: Iterable[ConsumerRecord]) -> None:
+        """Each rule that can be read came once to every partition."""
+        said, come = Counter[Any](), Counter[Any]()
+        for record in records:
+            kind = self.topics.kind(record.topic)
+            if kind == "alert-rule":
+                rule = read_rule(record.key, record.value, record.headers)
+                if not isinstance(rule, Unreadable):
+                    said.update((partition, write_rule(rule)) for partition in range(self.topics.partitions))
+            elif kind == "control" and isinstance(read_control(record.value), Rule | Archived):
+                come[record.partition, record.value] += 1
+        assert come == said
+
+    def _alerts_must_agree(self, rows: Overlay, times: "Times", alerts: Sequence[ConsumerRecord]) -> None:
+        """What was said last of each crossing, and what the rows know of it, is what the naive model of alerts says."""
+        told = [(what, now) for _, _, what, now in times if isinstance(what, Rule | Archived)]
+        rules = in_force(told)
+        expected = due(Ledger(rows, **BOUNDS), rules, times.end)
+        heard_must_be_true(last_said(map(_heard, alerts)), expected, told)
+        rows_must_be_true(rows, rules, expected, times.end)
+
     def _balances_must_agree(self, model: Model, ledger: Ledger, customers: Sequence[str]) -> None:
         assert set(ledger.customers()) >= set(model.customers())
         for customer_id in customers:
@@ -171,6 +200,8 @@ class LedgerScene(Scene):
         newest: dict[int, Shard] = {}
         for disk in disks:
             for path in sorted((self.directory / disk).glob("*/*/state-*")):
+                if path.suffix == ".aside":
+                    continue
                 shard = Shard(int(path.name.removeprefix("state-")), path.parent, Memory())
                 held = newest.get(shard.partition)
                 if held is None or _reached(held) < _reached(shard):
@@ -240,24 +271,42 @@ def _letter(record: ConsumerRecord) -> Letter:
     return Letter((of["topic"], int(of["partition"]), int(of["offset"])), of["code"], record.key, record.value)
 
 
-def _fold(
-    model: Model, chunks: list[list[ConsumerRecord]], topics: Topics, clock: str | None = None
-) -> Iterator[Letter]:
-    """What the model refuses of these records; `clock` as in SEATSTREAM_CLOCK."""
-    now: Instant | None = None
+class Times:
+    """The records of a partition in the order in which they were folded, each with its kind, what it says where that is of
+    `control`, and what time it was then. `clock` as in SEATSTREAM_CLOCK."""
+
+    def __init__(self, chunks: list[list[ConsumerRecord]], topics: Topics, clock: str | None) -> None:
+        self.clock = clock
+        self.end: Instant = ORIGIN
+        self._told: list[tuple[ConsumerRecord, str, object, Instant]] = []
+        for record in (record for chunk in chunks for record in chunk):
+            kind = topics.kind(record.topic)
+            said = read_control(record.value) if kind == "control" else None
+            told = record.timestamp * 1000
+            if clock == "topic":
+                told = said.time if isinstance(said, Tick) else self.end
+            self.end = max(self.end, told)
+            self._told.append((record, kind, said, self.end))
+
+    def __iter__(self) -> Iterator[tuple[ConsumerRecord, str, object, Instant]]:
+        return iter(self._told)
+
+
+def _fold(model: Model, times: Times, topics: Topics) -> Iterator[Letter]:
+    """What the model refuses of these records."""
+    before: Instant | None = None
     sources: dict[tuple[str, str, str], ConsumerRecord] = {}
-    for record in (record for chunk in chunks for record in chunk):
-        kind = topics.kind(record.topic)
-        said = read_control(record.value) if kind == "control" else None
-        told = record.timestamp * 1000
-        if clock == "topic":
-            told = said.time if isinstance(said, Tick) else now or ORIGIN
-        if now is None or told > now:
-            now = told
+    for record, kind, said, now in times:
+        if before is None or now > before:
+            before = now
             for fact, outcome in model.advance(now):
                 yield from _refused(sources[_identity(fact)], outcome)
         if isinstance(said, Refusal):
             yield _letter_of(record, said.code)
+        if kind == "alert-rule":
+            rule = read_rule(record.key, record.value, record.headers)
+            if isinstance(rule, Unreadable):
+                yield _letter_of(record, rule.refusal.code)
         if kind not in FACT_TOPICS:
             continue
         read_as = read(cast(Topic, kind), record.key, record.value, record.headers)
@@ -266,7 +315,7 @@ def _fold(
             continue
         if topics.partition_of(read_as.customer_id.encode()) != record.partition:
             continue  # it is forwarded
-        outcome = model.fold(read_as, told if clock != "topic" else now)
+        outcome = model.fold(read_as, now if times.clock == "topic" else record.timestamp * 1000)
         settled = model.settled()
         if isinstance(outcome, Waiting):
             sources[_identity(read_as)] = record
@@ -284,6 +333,39 @@ def _refused(record: ConsumerRecord, outcome: Outcome) -> Iterator[Letter]:
 
 def _letter_of(record: ConsumerRecord, code: str) -> Letter:
     return Letter((record.topic, record.partition, record.offset), code, record.key, record.value)
+
+
+class Heard(NamedTuple):
+    """A word of an alert."""
+
+    alert_id: str
+    rule_id: str
+    state: str
+    late: bool
+
+
+def _heard(record: ConsumerRecord) -> Heard:
+    said = orjson.loads(record.value)
+    return Heard(said["alert_id"], said["rule_id"], said["state"], said.get("late", False))
+
+
+def _one_crossing_one_id(alerts: Iterable[ConsumerRecord]) -> None:
+    """An id never means two things (L18)."""
+    about: dict[str, Any] = {}
+    for record in alerts:
+        said = orjson.loads(record.value)
+        names = (
+            "customer_id",
+            "contract_id",
+            "subscription_id",
+            "seat_group_key",
+            "seat_id",
+            "rule_id",
+            "metric",
+            "level",
+        )
+        this = [said.get(name) for name in names]
+        assert about.setdefault(said["alert_id"], this) == this, said["alert_id"]
 
 
 def _identity(fact: AnyFact) -> tuple[str, str, str]:

@@ -123,8 +123,9 @@ class Scene:
         tps = [TopicPartition(self.topics.name(kind), partition) for partition in range(self.topics.partitions)]
         async with AIOKafkaConsumer(**self.kafka, isolation_level="read_committed", enable_auto_commit=False) as reader:
             reader.assign(tps)
-            await reader.seek_to_beginning(*tps)
             ends = await reader.end_offsets(tps)
+            for tp, start in (await reader.beginning_offsets(tps)).items():
+                reader.seek(tp, start)
             found = []
             while any([await reader.position(tp) < ends[tp] for tp in tps]):
                 for records in (await reader.getmany(timeout_ms=200)).values():
