@@ -166,9 +166,10 @@ class Hands:
             self._adoption.cancel()
             await asyncio.wait({self._adoption})
         tasks = {hand.task for hand in self._hands.values() if hand.task is not None}
-        for hand in self._hands.values():
-            if hand.stopped is not None and hand.task is not None:
-                hand.task.cancel()  # it waits for room on the disk, and Kafka has all of it
+        full = []
+        for partition, hand in self._hands.items():
+            if hand.stopped is not None and hand.task is not None and hand.task.cancel():
+                full.append(partition)  # it waits for room on the disk, and Kafka has all of it
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=SETTLE_S)
             for task in late:
@@ -176,6 +177,8 @@ class Hands:
         self._hands = {}
         for let_go in self.on_settling:
             await let_go()
+        # RocksDB may have been closed there while it took no more, and could not be opened again.
+        self._shards.drop(full)
         writers, self._writers = self._writers, {}
         await asyncio.gather(*(writer.stop() for writer in writers.values()))
 

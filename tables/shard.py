@@ -91,11 +91,17 @@ class Shards:
     def keep(self, partitions: Iterable[int]) -> list[Shard]:
         """Opens these and closes all others, so that another worker on this disk may have them."""
         wanted = set(partitions)
-        for partition in self._open.keys() - wanted:
-            self._open.pop(partition).close()
+        self.drop(self._open.keys() - wanted)
         for partition in sorted(wanted - self._open.keys()):
             self._open[partition] = Shard(partition, self._directory, self._memory)
         return [self._open[partition] for partition in sorted(wanted)]
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Closes these, so that they are opened anew where they are kept."""
+        for partition in partitions:
+            shard = self._open.pop(partition, None)
+            if shard is not None:
+                shard.close()
 
     def get(self, partition: int) -> Shard | None:
         return self._open.get(partition)

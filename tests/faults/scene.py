@@ -45,8 +45,8 @@ LINES: Final[Sequence[tuple[RuleScope, Metric, int | None, int, int, int]]] = (
 METRICS: Final[tuple[Metric, ...]] = ("balance", "balance_percent", "seats_over", "seats_used_percent")
 BY_TIME: Final[tuple[Metric, ...]] = ("days_to_expiry", "time_to_empty")
 RULES, RULE_S = 6, 2.0
-#: A disk that can be filled, where that may be mounted.
-DISK_MB: Final = 256
+#: A disk that can be filled, where that may be mounted: with room for the logs of all stores of a worker, old and new.
+DISK_MB: Final = 512
 
 #: Where each input ends.
 Ends = Mapping[TopicPartition, int]

@@ -251,6 +251,37 @@ async def test_a_full_disk_does_not_hold_up_a_rebalance(scene: Scene, monkeypatc
     await folding
 
 
+async def test_a_worker_with_a_full_disk_keeps_its_partition_when_another_worker_leaves(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended: what could not be opened again was taken over as if it were open."""
+    monkeypatch.setattr("streams.hands.ROOM_S", 0.01)
+    scene.shard.close()
+    (shard,) = scene.hands._shards.keep([0])
+    scene.hands._hands[0].shard = shard
+    asked = asyncio.Event()
+
+    def full(*_: Any) -> None:
+        raise OSError("No space left on device")
+
+    def full_still(shard: Shard) -> None:
+        shard.close()
+        asked.set()
+        full()
+
+    monkeypatch.setattr(Shard, "commit", full)
+    monkeypatch.setattr(Shard, "reopen", full_still)
+    folding = asyncio.ensure_future(scene.take(b"a", start=0))
+    await asyncio.wait_for(asked.wait(), 5)
+
+    await scene.hands.settle()
+
+    (again,) = scene.hands._shards.keep([0])
+    assert again.state.position() is None
+    scene.hands._shards.close()
+    await folding
+
+
 async def test_a_disk_that_is_full_when_partitions_come_is_opened_anew_when_they_come_again(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
