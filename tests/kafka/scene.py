@@ -18,6 +18,7 @@ from aiokafka.structs import ConsumerRecord
 
 from tables.shard import Shard
 from tables.store import Memory
+from tests.kafka.nursery import Born
 from tests.streams.summing import LINE
 from wire.topics import INPUTS, Topics, ensure
 
@@ -178,10 +179,16 @@ class Worker:
     def __init__(self, scene: Scene, disk: Path, variables: Mapping[str, str]) -> None:
         disk.mkdir(parents=True, exist_ok=True)
         self.log = disk.with_suffix(f".{time.monotonic_ns()}.log")
+        self.log.touch()
+        environment = {**os.environ, **scene.environment(disk), **variables}
+        self.process: Born | subprocess.Popen[bytes]
+        if scene.program.startswith("tests."):
+            self.process = Born(scene.program, environment, self.log)
+            return
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *scene.program.split()],
-                cwd=ROOT, env={**os.environ, **scene.environment(disk), **variables}, stdout=out, stderr=subprocess.STDOUT,
+                cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     async def says(self, words: str, patience_s: float = 40, times: int = 1) -> None:
