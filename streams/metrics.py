@@ -113,6 +113,14 @@ class Latency(Collector):
         # Our clock may be behind the broker's, and a sum never falls.
         self._sum_ms += max(0, now_ms * len(times_ms) - sum(times_ms))
 
+    @property
+    def count(self) -> int:
+        return self._count
+
+    def within(self) -> dict[float, int]:
+        """How many took so long at most, by seconds."""
+        return dict(zip(self._buckets, self._within, strict=True))
+
     def collect(self) -> Iterator[Metric]:
         buckets = [*zip(map(floatToGoString, self._buckets), map(float, self._within), strict=True)]
         yield HistogramMetricFamily(

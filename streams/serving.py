@@ -19,8 +19,9 @@ from streams.hands import Hand, Hands
 from streams.intake import Intake
 from streams.outcomes import ASKED, Outcomes
 from streams.pulse import Pulse
+from streams.recent import Recent
 from streams.settings import Settings
-from web.cluster import Answered, AsOf, Away, Elsewhere, Here, Nobody, PartitionNow, Place, Publication, View
+from web.cluster import Answered, AsOf, Away, Elsewhere, Figures, Here, Nobody, PartitionNow, Place, Publication, View
 from web.server import build, runner
 from web.tokens import Tokens
 from wire.topics import Topics
@@ -64,6 +65,7 @@ class Serving:
         self._pulse = pulse
         self._assignment = assignment
         self._url = url
+        self.recent = Recent()
         #: Who asks, and whose questions are being ended.
         self._asking: set[asyncio.Task[Any]] = set()
         self._leaving: set[asyncio.Task[Any]] = set()
@@ -221,6 +223,9 @@ class Serving:
         state: Literal["standing still", "folding"] = "standing still" if why else "folding"
         return PartitionNow(partition, self._url, state, why, as_of.lag, as_of.behind_ms, clock)
 
+    def figures(self) -> Figures:
+        return self.recent.figures()
+
     def ready(self) -> str | None:
         if not self._pulse.is_fresh():
             return "not in the group"
@@ -256,6 +261,10 @@ class Window(Service):
             "serving http://%s:%d %s", settings.web_host, settings.web_port,
             "to this machine alone: SEATSTREAM_TOKENS names no file of tokens" if tokens is None else "to who has a token",
         )  # fmt: skip
+
+    @Service.task
+    async def _look(self) -> None:
+        await self._serving.recent.run()
 
     async def on_stop(self) -> None:
         if self._runner is not None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
+import msgspec
+
 from ledger.instants import Instant
 from ledger.outcome import Outcome
 from ledger.rows import Book, Breathe, Rows, nobody_waits
@@ -90,6 +92,18 @@ class PartitionNow(NamedTuple):
     event_time: Instant | None
 
 
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker did within the last so many seconds: facts by any outcome; facts and ticks from the broker's append to their
+    commit, how many of these took so long at most; refusals by code, and those since it started."""
+
+    seconds: float
+    facts: int
+    events: int
+    within: dict[float, int]
+    refusals: dict[str, int]
+    refusals_ever: dict[str, int]
+
+
 class Cluster(Protocol):
     partitions: int
     #: What moves time.
@@ -115,6 +129,10 @@ class Cluster(Protocol):
 
     def overview(self) -> Sequence[PartitionNow]:
         """Every partition, in their order."""
+        ...
+
+    def figures(self) -> Figures:
+        """What this worker did of late."""
         ...
 
     def ready(self) -> str | None:

@@ -21,6 +21,7 @@ from web.asked import CustomerPage, Customers, FindPage, SeatPage, SignInPage, p
 from web.charts import share
 from web.cluster import Cluster, Elsewhere, Plain, View
 from web.letting_in import COOKIE, caller, over_tls, secret_of
+from web.operating import Operating
 from web.problems import Problem
 from web.tokens import Tokens
 from web.watched import MOST_SUBJECTS
@@ -30,6 +31,8 @@ STATIC: Final = {"style.css": "text/css", "live.js": "text/javascript"}
 #: A sign that something changed is looked for so often, and for so long until the browser asks again.
 LOOK_S: Final = 1.0
 LIVE_S: Final = 25.0
+#: And the operator's page is made anew so often.
+OPERATOR_S: Final = 5.0
 SESSION_S: Final = 12 * 3600
 _CHANGED_ELSEWHERE: Final = "retry: 5000\n\nevent: changed\ndata: elsewhere\n\n"
 
@@ -47,6 +50,7 @@ class Pages:
         self._cluster = cluster
         self._api = api
         self._tokens = tokens
+        self._operating = Operating(cluster, api)
         self._jinja = _environment()
         self._sign_in_style = (HERE / "static" / "sign_in.css").read_text()
 
@@ -56,6 +60,8 @@ class Pages:
         yield web.get(any_id("/customers/{customer_id}/live"), self.live)
         yield web.get(any_id("/customers/{customer_id}/seats/{seat_id}"), self.seat)
         yield web.get("/operator", self.operator)
+        yield web.get("/operator/live", self.operator_live)
+        yield from self._operating.routes()
         yield web.get("/docs", self.docs)
         yield web.get("/sign-in", self.sign_in)
         yield web.post("/sign-in", self.signed_in)
@@ -153,9 +159,19 @@ class Pages:
 
     async def operator(self, request: web.Request) -> web.Response:
         caller(request).check_sees_all()
-        return self._page(
-            request, "operator.html", partitions=self._cluster.overview(), why_not_ready=self._cluster.ready()
-        )
+        held = await self._operating.everywhere(request)
+        return self._page(request, "operator.html", live="/operator/live", **held)
+
+    async def operator_live(self, request: web.Request) -> web.StreamResponse:
+        """Rates are never the same twice: a word now and then."""
+        caller(request).check_sees_all()
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        await stream.write(b"retry: 1000\n\n")
+        for _ in range(int(LIVE_S / OPERATOR_S)):
+            await asyncio.sleep(OPERATOR_S)
+            await stream.write(b"event: changed\ndata: later\n\n")
+        return stream
 
     async def docs(self, request: web.Request) -> web.Response:
         return self._page(request, "docs.html", **openapi.document())
@@ -244,6 +260,9 @@ def _environment() -> Environment:
         "local": lambda at: _text(at)[:19],
         "words": lambda kind: _WORDS.get(kind, kind),
         "takes": _takes,
+        "count": lambda number: "" if number is None else f"{number:,.0f}",
+        "rate": lambda number: "" if number is None else f"{number:,.0f}" if number >= 10 else f"{number:.1f}",
+        "ms": lambda number: "" if number is None else f"{number:,.0f} ms",
     }
     jinja.filters.update(filters)
     jinja.globals |= {"share": share, "most_subjects": MOST_SUBJECTS}

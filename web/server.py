@@ -109,9 +109,11 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         async with asyncio.timeout(REQUEST_S):
             return await handler(request)
-    except (Problem, ConnectionResetError):
-        # Whoever asked and went away gets no answer, and that is nobody's mistake.
+    except Problem:
         raise
+    except ConnectionResetError:
+        # Whoever asked and went away gets no answer, and that is nobody's mistake.
+        return web.Response()
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -1,6 +1,7 @@
 """Workers answer over HTTP for what they have folded: all for everybody, and nobody from the past."""
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -123,6 +124,12 @@ async def test_each_of_two_workers_answers_for_every_customer(scene: ServingScen
         }
         status, text = await scene.ask(url, "/metrics")
         assert status == 200 and "python_info" in text
+        # The operator's page has what all workers did.
+        status, text = await scene.ask(url, "/operator")
+        assert status == 200 and text.count(">folding<") == 4 and text.count(">ready<") == 2, text
+        facts = re.search(r"Facts a second<b>([0-9.,]+)</b>", text)
+        half = re.search(r"half of them<b>([0-9,]+) ms</b>", text)
+        assert facts is not None and float(facts[1]) > 0 and half is not None and int(half[1].replace(",", "")) > 0
         assert (await scene.ask(url, "/healthz"))[0] == 200
 
 

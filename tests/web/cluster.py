@@ -20,7 +20,7 @@ from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome
 from tables.memory import MemoryRows
 from tests.ledger.language import BOUNDS
-from web.cluster import Answered, AsOf, Away, Elsewhere, Here, Nobody, PartitionNow, Place, Publication, View
+from web.cluster import Answered, AsOf, Away, Elsewhere, Figures, Here, Nobody, PartitionNow, Place, Publication, View
 from web.server import build, runner
 from web.tokens import Tokens
 from wire.codec import Unreadable, read
@@ -89,6 +89,8 @@ class MemoryWorker:
         #: Set by a test: what happens while a question is computed.
         self.meanwhile: Callable[[], object] = lambda: None
         self.why_not_ready: str | None = None
+        #: Of late.
+        self.did = Figures(seconds=60.0, facts=0, events=0, within={0.1: 0, 1.0: 0}, refusals={}, refusals_ever={})
         #: What this worker believes instead of what is so.
         self.mistaken: dict[int, Place] = {}
 
@@ -155,6 +157,9 @@ class MemoryWorker:
                 return PartitionNow(partition, url, "elsewhere", "", 0, 0, None)
             case Nobody(reason=reason):
                 return PartitionNow(partition, "", "nobody", reason, 0, 0, None)
+
+    def figures(self) -> Figures:
+        return self.did
 
     def ready(self) -> str | None:
         return self.why_not_ready

@@ -16,6 +16,8 @@ from tests.web.test_api import STORY
 from tests.web.test_letting_in import ACME_ONLY, OF_ACME, READ, READER, keep
 from web.asked import picked
 from web.charts import share
+from web.cluster import Figures
+from web.operating import quantile
 from web.pages import _own
 from web.problems import Problem
 from web.tokens import line_of
@@ -153,8 +155,58 @@ async def test_what_goes_wrong_is_a_page(server: Server) -> None:
 async def test_the_operator_sees_every_partition(server: Server) -> None:
     found = await page(server, "/operator")
     assert found.text.count("folding") == 4 and "This worker is ready" in found.text
+    assert "None since the workers started" in found.text
     server.worker.why_not_ready = "partition 3: recovering"
     assert "not ready: partition 3: recovering" in (await page(server, "/operator")).text
+
+
+async def test_the_operator_sees_what_all_workers_did() -> None:
+    async with Stage() as stage:
+        first = await stage.serve()
+        stage.shared.urls = [first.url, None, first.url, first.url]
+        second = await stage.serve()
+        first.worker.did = Figures(
+            seconds=60.0, facts=6_000, events=90, within={0.1: 90, 1.0: 90}, refusals={}, refusals_ever={"too_late": 2}
+        )
+        second.worker.did = Figures(
+            seconds=30.0, facts=75, events=10, within={0.1: 0, 1.0: 10}, refusals={"too_late": 1},
+            refusals_ever={"too_late": 3, "unreadable": 7},
+        )  # fmt: skip
+        shared = await page(first, "/operator")
+        assert (await page(second, "/operator")).text.count("too_late") == 1
+        # 6,000 in a minute and 75 in half of one; of 100, 50 in the first 0.1 s, where 90 are, and 99 in the rest up to 1 s.
+        assert "Facts a second 102 From append to commit, half of them 56 ms 99 of 100 910 ms" in shared.text
+        assert "Refused in the last minute 1" in shared.text
+        assert "this one ready 3 0 100 50 ms 99 ms 0" in shared.text
+        assert f"{second.url} ready 1 0 2.5 550 ms 991 ms 1" in shared.text
+        assert "unreadable 0 7" in shared.text and "too_late 1 5" in shared.text
+        assert f"1 folding {second.url}" in shared.text
+
+
+async def test_the_operator_sees_who_does_not_answer() -> None:
+    async with Stage() as stage:
+        first = await stage.serve()
+        stage.shared.urls[2] = "http://127.0.0.1:1"
+        stage.shared.urls[3] = None
+        found = await page(first, "/operator")
+        assert "http://127.0.0.1:1 does not answer 0" in found.text
+        assert (
+            "2 elsewhere http://127.0.0.1:1" in found.text
+            and "3 nobody: the partition is being taken over" in found.text
+        )
+
+
+@pytest.mark.parametrize(
+    ("within", "events", "share", "ms"),
+    [
+        ({0.1: 0, 1.0: 0}, 0, 0.5, None),
+        ({0.1: 5, 1.0: 10}, 10, 0.5, 100),
+        ({0.1: 0, 1.0: 8}, 8, 0.5, 550),
+        ({0.1: 1, 1.0: 1}, 9, 0.5, 1000),
+    ],
+)
+def test_a_quantile_of_what_was_counted(within: dict[float, int], events: int, share: float, ms: float | None) -> None:
+    assert quantile(within, events, share) == (None if ms is None else pytest.approx(ms))
 
 
 async def test_the_document_can_be_read(server: Server) -> None:
