@@ -81,7 +81,7 @@ def test_kafka_is_told_what_the_embedded_one_is_told(tmp_path: Path) -> None:
     assert "PLAINTEXT://kafka:19092" in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
 
 
-@pytest.mark.parametrize("name", ["kafka", *WORKERS, "prometheus"])
+@pytest.mark.parametrize("name", ["kafka", *WORKERS, "prometheus", "grafana"])
 def test_what_serves_is_asked_whether_it_does_and_keeps_its_data(name: str) -> None:
     how, *command = SERVICES[name]["healthcheck"]["test"]
 
@@ -114,6 +114,21 @@ def test_the_commands_are_ours() -> None:
     assert "seatstream" in project["scripts"]
     for copied in re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE):
         assert (ROOT / copied).exists(), copied
+
+
+def test_grafana_finds_its_board_and_its_prometheus() -> None:
+    grafana = SERVICES["grafana"]
+    mounted = {inside: ROOT / here for here, inside, *_ in (each.split(":") for each in grafana["volumes"])}
+    home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    provisioning = mounted["/etc/grafana/provisioning"]
+    [provider] = YAML(typ="safe").load(provisioning / "dashboards/seatstream.yml")["providers"]
+    [source] = YAML(typ="safe").load(provisioning / "datasources/prometheus.yml")["datasources"]
+
+    assert (mounted[str(home.parent)] / home.name).is_file()
+    assert provider["options"]["path"] == str(home.parent)
+    assert source["url"] == f"http://prometheus:{SERVICES['prometheus']['ports'][0].rpartition(':')[2]}"
+    scraped = YAML(typ="safe").load(ROOT / "docs/prometheus/prometheus.yml")["global"]["scrape_interval"]
+    assert source["jsonData"]["timeInterval"] == scraped
 
 
 def test_prometheus_takes_its_file() -> None:

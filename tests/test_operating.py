@@ -1,5 +1,6 @@
 """What `docs/operating.md` says is so: its metrics, its settings, its commands, and what the log says."""
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from prometheus_client import REGISTRY
 from streams.cli import COMMANDS
 from streams.lookout import Lookout
 from streams.settings import SETTINGS
+from tests.board import BOARD, targets
 from tests.promtool import promtool
 
 ROOT: Final = Path(__file__).parents[1]
@@ -51,6 +53,30 @@ def test_the_alerts_for_prometheus_ask_for_metrics_that_are_there_and_fire_when_
     for what in (("check", "rules", str(rules)), ("test", "rules", str(rules.with_suffix(".test.yml")))):
         ran = promtool(*what)
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_board_asks_for_metrics_that_are_there_and_leaves_none_out(tmp_path: Path) -> None:
+    asked = {name for _, expression, _ in targets() for name in re.findall(r"seatstream_\w+", expression)}
+    assert {name.removesuffix("_bucket") for name in asked} == emitted()
+    # What Grafana itself would put in, and we do not know of, is in no expression.
+    assert not any("$" in expression for _, expression, _ in targets())
+    for variable in BOARD["templating"]["list"][1:]:
+        assert variable["query"]["query"] == "label_values(seatstream_fold_seconds_count, instance)"
+
+    rules = [{"record": f"board:{n}", "expr": expression} for n, (_, expression, _) in enumerate(targets())]
+    (tmp_path / "board.yml").write_text(json.dumps({"groups": [{"name": "board", "rules": rules}]}))
+    ran = promtool("check", "rules", str(tmp_path / "board.yml"))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_panels_of_the_board_lie_side_by_side() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in BOARD["panels"]:
+        place = panel["gridPos"]
+        tiles = {(place["x"] + dx, place["y"] + dy) for dx in range(place["w"]) for dy in range(place["h"])}
+        assert not taken & tiles and max(x for x, _ in tiles) < 24, panel["title"]
+        taken |= tiles
+    assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
 
 
 def test_settings_and_commands_are_there() -> None:
