@@ -5,7 +5,7 @@ middle of what was broken. Each names the faults that can show it; tests/faults/
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -23,7 +23,10 @@ from tables.shard import TABLES, Shard
 from tables.store import POSITION, Position, Store
 from tests.faults import points
 from tests.faults.points import put
-from wire.topics import INPUTS, OWN_MESSAGE_BYTES
+from wire.topics import INPUTS, OUTPUTS, OWN_MESSAGE_BYTES
+
+#: Where the rows of alerts begin that say how things stand (alerts/rows.py).
+STATES: Final = b"As"
 
 
 class Break(NamedTuple):
@@ -149,7 +152,7 @@ def _position_before_rows() -> None:
     put(Store, "apply", apply_apart)
 
 
-def _outputs_beside_the_transaction() -> None:
+def _outputs_beside_the_transaction(kinds: Collection[str] = OUTPUTS) -> None:
     """Alerts, snapshots and dead letters leave by a producer of their own."""
     commit = Writer.commit
     producers: dict[int, AIOKafkaProducer] = {}
@@ -162,14 +165,15 @@ def _outputs_beside_the_transaction() -> None:
             )
             await producers[self.partition].start()
         for output in outputs:
-            await producers[self.partition].send_and_wait(
-                self._topics.name(output.kind),
-                output.value,
-                key=output.key,
-                headers=list(output.headers),
-                partition=self.partition if output.partition is None else output.partition,
-            )
-        return await commit(self, entry, rows, ())
+            if output.kind in kinds:
+                await producers[self.partition].send_and_wait(
+                    self._topics.name(output.kind),
+                    output.value,
+                    key=output.key,
+                    headers=list(output.headers),
+                    partition=self.partition if output.partition is None else output.partition,
+                )
+        return await commit(self, entry, rows, [output for output in outputs if output.kind not in kinds])
 
     init = Writer.__init__
 
@@ -179,6 +183,22 @@ def _outputs_beside_the_transaction() -> None:
 
     put(Writer, "__init__", init_and_keep)
     put(Writer, "commit", send_and_commit)
+
+
+def _alerts_beside_the_transaction() -> None:
+    """Alerts leave by a producer of their own."""
+    _outputs_beside_the_transaction(["threshold-alert"])
+
+
+def _alert_rows_left_behind() -> None:
+    """What was said of a crossing is on the disk, and in no changelog."""
+    commit = Writer.commit
+
+    async def commit_without(self: Writer, entry: Any, rows: Any, outputs: Any) -> Any:
+        state = {key: value for key, value in rows["state"].items() if not key.startswith(STATES)}
+        return await commit(self, entry, {**rows, "state": state}, outputs)
+
+    put(Writer, "commit", commit_without)
 
 
 def _changelogs_read_uncommitted() -> None:
@@ -224,6 +244,8 @@ BREAKS: Final[Mapping[str, Break]] = {
     "offsets of the group": Break(_offsets_of_the_group, ("die:committed",)),
     "position before rows": Break(_position_before_rows, ("die:position written",)),
     "outputs beside the transaction": Break(_outputs_beside_the_transaction, ("die:rows sent",)),
+    "alerts beside the transaction": Break(_alerts_beside_the_transaction, ("die:rows sent",)),
+    "alert rows left behind": Break(_alert_rows_left_behind, ("wipe",), ("a",)),
     "changelogs read uncommitted": Break(_changelogs_read_uncommitted, ("die:rows sent", "die:offsets sent")),
     "trail left behind": Break(_trail_left_behind, ("wipe",)),
     "empty disks are believed": Break(_empty_disks_are_believed, ("wipe",), ("a",)),
