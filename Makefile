@@ -15,8 +15,9 @@ setup: .venv/ready-to-develop  ## an environment in .venv, each package checked 
 demo: .venv/ready-to-run  ## a company's seats and credits, live through a real Kafka, until Ctrl-C
 	@$(BIN)/python -m streams demo
 
-picture: .venv/ready-to-run  ## the README's picture anew: a minute of the demo
+picture: .venv/ready-to-develop  ## the README's pictures anew: a minute of the demo, and a seat in the view
 	@$(BIN)/python -m streams demo --seconds 62 --picture docs/demo.svg >/dev/null
+	@SEATSTREAM_TEST_PICTURE=1 $(BIN)/python -m pytest -q tests/web/test_picture.py
 
 docs: .venv/ready-to-develop  ## docs/events anew: the schemas of all topics, from the code that reads and writes them
 	@$(BIN)/python -m wire.schemas

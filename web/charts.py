@@ -48,7 +48,7 @@ def balance_chart(
     for line, heights in shown:
         drawn.append(Markup('<path class="level" d="{}"><title>{}</title></path>').format(stairs(heights), line.said))
         drawn.append(_text(WIDTH - _RIGHT, y(heights[-1]) - 4, "end", line.said))
-    for at, said in _events(grants, since, until):
+    for at, said in events(grants, since, until):
         drawn.append(
             Markup('<line class="event" x1="{0}" x2="{0}" y1="{1}" y2="{2}"><title>{3}</title></line>').format(
                 x(at), _TOP, floor, said
@@ -66,16 +66,17 @@ def balance_chart(
     )
 
 
+def events(grants: Sequence[GrantBalance], since: Instant, until: Instant) -> list[tuple[Instant, str]]:
+    """What is drawn into a curve beside it: where grants begin and end."""
+    found = [(grant.effective_at, f"{grant.grant_id} begins") for grant in grants]
+    found += [(grant.expires_at, f"{grant.grant_id} ends") for grant in grants]
+    return sorted((at, said) for at, said in found if since < at < until)[:MOST_EVENTS]
+
+
 def share(balance: str, granted: str) -> str:
     """What is left of what was given, in percent, as an SVG length."""
     given = amounts.parse(granted)
     return f"{max(0, min(1000, amounts.parse(balance) * 1000 // given)) / 10:g}" if given > 0 else "0"
-
-
-def _events(grants: Sequence[GrantBalance], since: Instant, until: Instant) -> list[tuple[Instant, str]]:
-    found = [(grant.effective_at, f"{grant.grant_id} begins") for grant in grants]
-    found += [(grant.expires_at, f"{grant.grant_id} ends") for grant in grants]
-    return sorted((at, said) for at, said in found if since < at < until)[:MOST_EVENTS]
 
 
 def _heights(line: Line, windows: Sequence[Window]) -> list[int]:

@@ -10,7 +10,7 @@ from ledger.paging import BalancePlace
 from web import cursors, watched
 from web.agreed import customer
 from web.asked import Customer, CustomerPage, SeatPage, picked
-from web.charts import balance_chart
+from web.charts import balance_chart, events
 from web.cluster import Plain, View
 from web.subject import Subject, page
 from wire import answers
@@ -91,10 +91,12 @@ def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage) -> Plai
         return {"row": None, "contract_id": brief.contract_id, "at": at}
     scope = held.balance.scope
     since, until = at - BACK, at + DAY
-    times = [Every(POINTS_HOURS, "hour").point(since, n) for n in range(2 * (BACK + DAY) // DAY + 1)]
-    windows = entries.curve(subject.book, customer_id, scope, times, since)
     around = paging.balances(subject.book, customer_id, at, active=(since, until), **named)
     grants = next((row.balance.grants for _, row in around if row is not None), ())
+    times = {Every(POINTS_HOURS, "hour").point(since, n) for n in range(2 * (BACK + DAY) // DAY + 1)}
+    # Where a grant begins or ends the curve has its step, not half a day later.
+    times |= {instant for instant, _ in events(grants, since, until)}
+    windows = entries.curve(subject.book, customer_id, scope, sorted(times), since)
     coming = entries.entries(subject.book, customer_id, at + AHEAD, scope=scope, since=at + 1, limit=20)
     return {
         "row": _seat(held),

@@ -45,8 +45,12 @@ class Partition:
     def fold(self, fact: AnyFact, arrived_at: Instant) -> Outcome:
         self.clock = max(self.clock, arrived_at)
         self.ledger.advance(arrived_at)
+        watcher = Watcher(self.rows, Memory())
         outcome = self.ledger.fold(fact, arrived_at)
         self.ledger.flush()
+        if isinstance(outcome, Folded):
+            watcher.note(fact, outcome)
+        list(watcher.close(self.clock))
         self.folded += 1
         return outcome
 
@@ -57,6 +61,13 @@ class Partition:
         watcher = Watcher(self.rows, Memory())
         watcher.rule(rule, self.clock)
         list(watcher.close(self.clock))
+
+    def pass_to(self, now: Instant) -> None:
+        """Time passes."""
+        self.clock = now
+        self.ledger.advance(now)
+        self.ledger.flush()
+        list(Watcher(self.rows, Memory()).close(now))
 
 
 class Partitions:

@@ -4,10 +4,8 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-import orjson
 import pytest
 
-from alerts.watcher import Memory, Watcher
 from ledger.instants import instant
 from ledger.outcome import Folded
 from tests.ledger.language import facts
@@ -15,7 +13,6 @@ from tests.web.cluster import Partition, Server, served
 from tests.web.test_api import shaped
 from tests.web.test_pages import page
 from web import shapes
-from wire.rules import Rule, read_rule
 
 STORY = """
     contract c-1 from 2026-01-01 bringing
@@ -42,18 +39,11 @@ async def server() -> AsyncIterator[Server]:
 
 
 def watch(partition: Partition) -> None:
-    rules = [read_rule(None, orjson.dumps(rule)) for rule in RULES]
-    watcher = Watcher(partition.rows, Memory())
-    for rule in rules:
-        assert isinstance(rule, Rule)
-        watcher.rule(rule, instant("2026-01-01T00:00:00Z"))
-    list(watcher.close(instant("2026-01-01T00:00:00Z")))
+    partition.clock = instant("2026-01-01T00:00:00Z")
+    for rule in RULES:
+        partition.watch(rule)
     for fact, arrived_at in facts(STORY):
-        watcher = Watcher(partition.rows, Memory())
-        outcome = partition.fold(fact, arrived_at)
-        assert isinstance(outcome, Folded)
-        watcher.note(fact, outcome)
-        list(watcher.close(partition.clock))
+        assert isinstance(partition.fold(fact, arrived_at), Folded)
 
 
 async def ask(server: Server, query: str = "") -> list[dict[str, Any]]:
@@ -108,14 +98,6 @@ async def seen(server: Server, path: str) -> str:
     return found.text.split(" Alerts ")[1].split("As the rules that stand now")[0]
 
 
-def pass_to(server: Server, time: str) -> None:
-    partition = server.worker.shared.all[server.worker.shared.of("acme")]
-    partition.clock = instant(time)
-    partition.ledger.advance(partition.clock)
-    partition.ledger.flush()
-    list(Watcher(partition.rows, Memory()).close(partition.clock))
-
-
 def say(server: Server, said: dict[str, Any]) -> None:
     """One more rule."""
     server.worker.shared.all[server.worker.shared.of("acme")].watch(said)
@@ -138,7 +120,9 @@ async def test_who_is_in_alarm_is_on_the_page_of_its_customer_and_its_seat(serve
 
 
 async def test_alarms_are_shown_as_they_were_at_an_instant(server: Server) -> None:
-    pass_to(server, "2026-02-03T00:00:00Z")  # both have their next month
+    server.worker.shared.all[server.worker.shared.of("acme")].pass_to(
+        instant("2026-02-03T00:00:00Z")
+    )  # both have their next month
     now = await seen(server, "/customers/acme/seats/ana")
     assert "Nobody is in alarm" in now
     assert "Over Rule Level Value then Since Until Low 5 credits 3 2026-01-16 09:30:00 2026-02-01 00:00:00" in now
