@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import hurry_java
+
 KAFKA_TESTS = Path(__file__).parent / "kafka"
 # Another run may have used the same broker before, where one is named from outside.
 RUN = os.urandom(4).hex()
 NUMBERS = count(1)
+hurry_java()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests import hurry_java
 from tests.faults import breaks
 from tests.faults.campaign import Survived, plan, run
 from tests.faults.kinds import KILLED_S, KINDS, STOPPED_S
@@ -38,6 +39,7 @@ def main() -> int:
     parser.add_argument("--breaks", action="store_true", help="break it in each way, with the faults that can show it")
     parser.add_argument("--keep", type=Path, help="where the workers' logs are kept")
     said = parser.parse_args()
+    hurry_java()
     # Told to stop, it takes its workers and its broker along.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     # What clients say of a broker that is gone is expected.
