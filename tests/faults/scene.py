@@ -31,8 +31,9 @@ from wire.rules import Metric, RuleScope, write_rule
 from wire.topics import INPUTS
 
 PARTITIONS: Final = 4
-#: How many stories are told at a time, and for how long; and how often each partition hears of a burn beside them.
-STORIES, STORY_S, PULSE_S = 6, 20.0, 0.5
+#: How many stories there are, how many are told at a time, and for how long; and how often each partition hears of a burn
+#: beside them.
+KNOWN, STORIES, STORY_S, PULSE_S = 48, 6, 20.0, 0.5
 #: Rules that hold throughout: scope, metric, the partition of whom it concerns if that is one, and levels.
 LINES: Final[Sequence[tuple[RuleScope, Metric, int | None, int, int, int]]] = (
     ("seat", "balance", None, 10, 5, 0),
@@ -109,7 +110,7 @@ class FaultScene(LedgerScene):
         for chapter in count():
             told = []
             for n in range(STORIES):
-                story = retold(self.chance.choice(histories()), 0, f"~{chapter}.{n}")
+                story = retold(self.chance.choice(histories(KNOWN)), 0, f"~{chapter}.{n}")
                 if self.chance.random() < 0.3:
                     # What it says lies ahead, and happens by itself while faults come.
                     ahead = retold(story, (time.time_ns() // 1000 - max(f.time for f in story)) // SECOND * SECOND, "+")

@@ -4,7 +4,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
@@ -38,7 +39,7 @@ from wire.topics import FORWARDED, INPUTS, Topics
 
 #: Histories play in the past, and arrive now: what is late is for the ledger's own tests.
 BOUNDS: Final = {"lateness": 3_650 * DAY, "ahead": 24 * HOUR, "wait": 2 * SECOND}
-CUSTOMERS, FACTS = 48, 24
+CUSTOMERS, FACTS = 24, 24
 FACT_TOPICS = ("contract-change", "seat-change", "credit-burn")
 
 SNAPSHOT = Exact(closed(documents()["history-snapshot.schema.json"]))
@@ -65,12 +66,26 @@ class LedgerScene(Scene):
     def __init__(self, broker: str, prefix: str, directory: Path, partitions: int = 4) -> None:
         super().__init__(broker, prefix, directory, partitions)
         self.instants: dict[str, list[Instant]] = {}
+        self._hurry = asyncio.Event()
+
+    @asynccontextmanager
+    async def telling(self) -> AsyncIterator[None]:
+        """Histories are told while this is open; what is left of them comes at once then."""
+        telling = asyncio.create_task(self.tell(30))
+        try:
+            yield
+        finally:
+            self._hurry.set()
+            await telling
 
     async def tell(self, seconds: float) -> None:
         """Sends every history, in order for each customer, all of them at once and for about so long; then one burn
         to each partition after the longest wait, which lets time pass there."""
         async with AIOKafkaProducer(**self.kafka, linger_ms=0) as producer:
-            tasks = [self._tell_one(producer, number, history, seconds) for number, history in enumerate(histories())]
+            tasks = [
+                self._tell_one(producer, number, history, seconds)
+                for number, history in enumerate(histories(CUSTOMERS))
+            ]
             await asyncio.gather(*tasks)
             await asyncio.sleep(BOUNDS["wait"] / SECOND + 0.5)
             for partition in range(self.topics.partitions):
@@ -81,7 +96,8 @@ class LedgerScene(Scene):
     ) -> None:
         chance = random.Random(number)
         for fact in history:
-            await asyncio.sleep(chance.random() * 2 * seconds / len(history))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), chance.random() * 2 * seconds / len(history))
             self.instants.setdefault(fact.customer_id, []).append(fact.time)
             key = fact.customer_id.encode()
             partition = self.topics.partition_of(key)
@@ -376,12 +392,12 @@ def _identity(fact: AnyFact) -> tuple[str, str, str]:
 
 
 @cache
-def histories() -> list[list[AnyFact]]:
-    """Histories that end now, and on which the ledger and the model agree without Kafka: where they don't, tests/ledger
+def histories(count: int) -> list[list[AnyFact]]:
+    """So many histories that end now, and on which the ledger and the model agree without Kafka: where they don't, tests/ledger
     says so."""
     found: list[list[AnyFact]] = []
     seed = 0
-    while len(found) < CUSTOMERS:
+    while len(found) < count:
         history = [fact for fact, _ in draw_history(random.Random(seed), FACTS)]
         span = (int(time.time()) * SECOND - max(fact.time for fact in history)) // HOUR * HOUR
         moved = retold(history, span, f"-{seed}")

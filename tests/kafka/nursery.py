@@ -1,4 +1,4 @@
-"""Worker processes that are born with their imports done: each is forked from one process that has read all modules once.
+"""Processes that are born with their imports done: each is forked from one that has read all modules once.
 
 Reading them takes most of what a worker needs to start. What it does then is the same as in a process that was started by
 hand, which tests/kafka/test_metrics.py and others still do.
@@ -9,18 +9,23 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _NURSERY = multiprocessing.get_context("forkserver")
-_NURSERY.set_forkserver_preload(["streams.wiring", "streams.worker", "faust.cli.worker", "mode.worker"])
+_NURSERY.set_forkserver_preload(
+    ["streams.wiring", "streams.worker", "streams.verify", "faust.cli.worker", "mode.worker"]
+)
 
 
 class Born:
-    """A process of its own that runs a module as `python -m` would; with what is used here of `subprocess.Popen`."""
+    """A process of its own that runs a module as `python -m` would, and writes to a log; with what is used here of
+    `subprocess.Popen`."""
 
-    def __init__(self, module: str, environment: Mapping[str, str], log: Path) -> None:
-        self._process = _NURSERY.Process(target=_live, args=(module, dict(environment), str(log)), daemon=True)
+    def __init__(self, module: str, environment: Mapping[str, str], log: Path, arguments: Sequence[str] = ()) -> None:
+        log.touch()
+        told = module, [module, *arguments], dict(environment), str(log)
+        self._process = _NURSERY.Process(target=_live, args=told, daemon=True)
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -46,11 +51,11 @@ class Born:
         self.send_signal(signal.SIGTERM)
 
 
-def _live(module: str, environment: Mapping[str, str], log: str) -> None:
+def _live(module: str, argv: list[str], environment: Mapping[str, str], log: str) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(file, stream)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = [module]
+    sys.argv = argv
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -179,7 +179,6 @@ class Worker:
     def __init__(self, scene: Scene, disk: Path, variables: Mapping[str, str]) -> None:
         disk.mkdir(parents=True, exist_ok=True)
         self.log = disk.with_suffix(f".{time.monotonic_ns()}.log")
-        self.log.touch()
         environment = {**os.environ, **scene.environment(disk), **variables}
         self.process: Born | subprocess.Popen[bytes]
         if scene.program.startswith("tests."):

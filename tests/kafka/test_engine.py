@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,40 +92,47 @@ async def test_a_worker_paused_past_its_session_is_fenced_and_may_come_back(scen
     assert scene.on_disk("b") == (dict(scene.sums), dict(scene.counts))
 
 
-async def test_it_goes_on_where_it_was_when_its_broker_comes_back(tmp_path: Path) -> None:
-    with Broker(data=tmp_path / "broker") as kafka:
-        scene = Scene(kafka.bootstrap, "", tmp_path)
-        await scene.prepare()
-        await scene.publish(30_000)
-        worker = scene.worker("a")
-        try:
-            await worker.folds()
-            await asyncio.to_thread(kafka.kill)
-            await asyncio.sleep(2)
-            await asyncio.to_thread(kafka.restart)
-            await scene.folded()
-            await scene.must_be_exact()
-            assert await worker.stop() == 0
-            # Kafka's clients complain dozens of times a second; once in ten seconds is written down.
-            assert worker.log.read_text().count("Unable connect to node") < 10
-        finally:
-            scene.end()
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker that may be killed."""
+    with Broker(data=tmp_path_factory.mktemp("broker")) as kafka:
+        yield kafka
 
 
-async def test_it_stops_though_kafka_is_gone_and_says_that_not_all_is_in_order(tmp_path: Path) -> None:
-    with Broker() as kafka:
-        scene = Scene(kafka.bootstrap, "", tmp_path)
-        scene.program = "tests.kafka.hurried_worker"
-        await scene.prepare()
-        worker = scene.worker("a")
-        try:
-            await worker.folds()
-            await asyncio.to_thread(kafka.kill)
+async def test_it_goes_on_where_it_was_when_its_broker_comes_back(mortal: Broker, prefix: str, tmp_path: Path) -> None:
+    scene = Scene(mortal.bootstrap, prefix, tmp_path)
+    await scene.prepare()
+    await scene.publish(30_000)
+    worker = scene.worker("a")
+    try:
+        await worker.folds()
+        await asyncio.to_thread(mortal.kill)
+        await asyncio.sleep(2)
+        await asyncio.to_thread(mortal.restart)
+        await scene.folded()
+        await scene.must_be_exact()
+        assert await worker.stop() == 0
+        # Kafka's clients complain dozens of times a second; once in ten seconds is written down.
+        assert worker.log.read_text().count("Unable connect to node") < 10
+    finally:
+        scene.end()
 
-            assert await worker.stop() == 1
-            assert "not stopped in order after 3 s" in worker.log.read_text()
-        finally:
-            scene.end()
+
+async def test_it_stops_though_kafka_is_gone_and_says_that_not_all_is_in_order(
+    mortal: Broker, prefix: str, tmp_path: Path
+) -> None:
+    scene = Scene(mortal.bootstrap, prefix, tmp_path)
+    scene.program = "tests.kafka.hurried_worker"
+    await scene.prepare()
+    worker = scene.worker("a")
+    try:
+        await worker.folds()
+        await asyncio.to_thread(mortal.kill)
+
+        assert await worker.stop() == 1
+        assert "not stopped in order after 3 s" in worker.log.read_text()
+    finally:
+        scene.end()
 
 
 async def test_a_fold_that_fails_stops_its_partition_loudly_and_no_other(scene: Scene) -> None:

@@ -31,14 +31,14 @@ async def test_one_worker_folds_what_the_model_says(scene: LedgerScene) -> None:
 async def test_two_workers_and_one_that_leaves_again_fold_the_same(scene: LedgerScene) -> None:
     first = scene.worker("a")
     await first.folds()
-    telling = asyncio.create_task(scene.tell(seconds=12))
-    second = scene.worker("b")
-    await second.folds()
-    third = scene.worker("c")
-    await third.folds()
-    await asyncio.sleep(2)
-    assert await third.stop() == 0
-    await telling
+    async with scene.telling():
+        second = scene.worker("b")
+        await second.folds()
+        third = scene.worker("c")
+        await third.folds()
+        await asyncio.sleep(1)
+        assert await third.stop() == 0
+        await asyncio.sleep(1)
     await scene.folded()
     assert await second.stop() == 0
     assert await first.stop() == 0
@@ -47,16 +47,16 @@ async def test_two_workers_and_one_that_leaves_again_fold_the_same(scene: Ledger
 
 
 async def test_killed_with_and_without_its_disk_it_folds_the_same(scene: LedgerScene) -> None:
-    telling = asyncio.create_task(scene.tell(seconds=15))
-    for wiped in (False, True, False):
+    async with scene.telling():
+        for wiped in (False, True, False):
+            worker = scene.worker("a")
+            await worker.folds()
+            await asyncio.sleep(1.5)
+            worker.kill()
+            if wiped:
+                shutil.rmtree(scene.directory / "a")
         worker = scene.worker("a")
         await worker.folds()
-        await asyncio.sleep(1.5)
-        worker.kill()
-        if wiped:
-            shutil.rmtree(scene.directory / "a")
-    worker = scene.worker("a")
-    await telling
     await scene.folded()
     assert await worker.stop() == 0
 
@@ -64,17 +64,17 @@ async def test_killed_with_and_without_its_disk_it_folds_the_same(scene: LedgerS
 
 
 async def test_paused_past_its_session_it_comes_back_and_folds_the_same(scene: LedgerScene) -> None:
-    telling = asyncio.create_task(scene.tell(seconds=20))
-    zombie = scene.worker("a")
-    await zombie.folds()
-    await asyncio.sleep(1)
-    zombie.pause()
-    heir = scene.worker("b")
-    await heir.folds()
-    await asyncio.sleep(2)
-    zombie.go_on()
-    await zombie.says("folding partitions", times=2)
-    await telling
+    async with scene.telling():
+        zombie = scene.worker("a")
+        await zombie.folds()
+        await asyncio.sleep(1)
+        zombie.pause()
+        heir = scene.worker("b")
+        await heir.folds()
+        await asyncio.sleep(1)
+        zombie.go_on()
+        await zombie.says("folding partitions", times=2)
+        await asyncio.sleep(1)
     await scene.folded()
     assert await zombie.stop() == 0
     assert await heir.stop() == 0

@@ -1,19 +1,16 @@
 """`seatstream verify` over a scene."""
 
 import os
-import subprocess
-import sys
+import time
 
 from tests.kafka.ledger_scene import LedgerScene
-from tests.kafka.scene import ROOT
+from tests.kafka.nursery import Born
 
 
 def verify(scene: LedgerScene, disk: str = "a", *arguments: str) -> tuple[int, str]:
     """Its exit code, and what it says."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "streams", "verify", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
-        # The journal knows which clock was obeyed.
-        env={**os.environ, **scene.environment(scene.directory / disk), "SEATSTREAM_CLOCK": "topic"},
-    )  # fmt: skip
-    return ran.returncode, ran.stdout + ran.stderr
+    log = scene.directory / f"verify.{time.monotonic_ns()}.log"
+    # The journal knows which clock was obeyed.
+    environment = {**os.environ, **scene.environment(scene.directory / disk), "SEATSTREAM_CLOCK": "topic"}
+    code = Born("streams", environment, log, ["verify", *arguments]).wait(240)
+    return code, log.read_text()
