@@ -371,7 +371,7 @@ def kind_of(book: Book, customer_id: str, contract_id: str | None, grant: GrantB
 
 # --- lines of the account --------------------------------------------------------------------------------------------
 
-#: So many lines are read at once.
+#: So many lines are read at once, at least.
 _LINES = 200
 
 
@@ -385,8 +385,10 @@ def lines(
     grant_id: str | None = None,
     credit_type: str | None = None,
     behind: Entry | None = None,
+    wanted: int = _LINES,
 ) -> Iterator[tuple[Entry, Entry | None]]:
-    """The lines of a customer's accounts in a span of time, in their one order; each is its own place."""
+    """The lines of a customer's accounts in a span of time, in their one order; each is its own place. `wanted`: so many are
+    likely to be taken."""
     _, who = look(book, customer_id)
     if who is None:
         return
@@ -399,7 +401,7 @@ def lines(
             for key in who.seat_group_keys
             for each in who.credit_types
         ]
-    told = (_of_scope(book, customer_id, within, scope, behind) for scope in scopes)
+    told = (_of_scope(book, customer_id, within, scope, behind, wanted) for scope in scopes)
     for entry in merge(*told, key=entries.entry_order):
         scope = entry.scope
         fits = (
@@ -411,15 +413,17 @@ def lines(
         yield entry, entry if fits else None
 
 
-def _of_scope(book: Book, customer_id: str, within: Span, scope: Scope | None, behind: Entry | None) -> Iterator[Entry]:
+def _of_scope(
+    book: Book, customer_id: str, within: Span, scope: Scope | None, behind: Entry | None, wanted: int
+) -> Iterator[Entry]:
     since, until = within
+    # Each time it is worked out anew who paid for what came before.
+    limit = max(_LINES, wanted)
     while True:
-        page = entries.entries(
-            book, customer_id, until, scope=scope, since=since, behind=behind, limit=_LINES
-        )  # fmt: skip
+        page = entries.entries(book, customer_id, until, scope=scope, since=since, behind=behind, limit=limit)
         for entry in page:
             if entry.time < until:
                 yield entry
-        if len(page) < _LINES:
+        if len(page) < limit:
             return
         behind = page[-1]

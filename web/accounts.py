@@ -82,6 +82,7 @@ def ledger(view: View, customer_id: str, asked: Ledger) -> Plain:
         grant_id=asked.grant_id,
         credit_type=asked.credit_type,
         behind=None if asked.cursor is None else cursors.read("ledger", asked.cursor, Entry),
+        wanted=asked.limit + 1,
     )
     return page("ledger", found, asked.limit, lambda _, row: answers.entry(row))
 

@@ -97,7 +97,10 @@ def test_pages_of_lines_are_the_lines(history: History, rng: random.Random) -> N
     since, until = sorted(rng.choice([horizon(history), rng.choice(history)[0].time]) for _ in range(2))
     for customer_id in ledger.customers():
         whole = [line for line in ledger.entries(customer_id, until) if since <= line.time < until]
-        for named in ({}, {"seat_id": "ana"}, {"credit_type": "tokens"}, {"seat_id": "bo", "credit_type": "credits"}):
+        filters: list[dict[str, Any]] = [
+            {}, {"seat_id": "ana"}, {"credit_type": "tokens"}, {"seat_id": "bo", "credit_type": "credits"},
+        ]  # fmt: skip
+        for named in filters:
             found = paged(
                 lambda last: paging.lines(ledger.book, customer_id, (since, until), behind=last, **named),  # noqa: B023
                 size,
