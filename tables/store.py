@@ -224,7 +224,7 @@ class Store:
             return self._connect()
         except Exception as error:
             said = str(error).lower()
-            if "lock" in said:
+            if any(words in said for words in _HELD):
                 raise StoreRefused(
                     f"{self.path} is held by another process. Each worker needs a data directory of its own:"
                     " set SEATSTREAM_DATA."
@@ -275,6 +275,8 @@ class Store:
         return StoreTorn(self, error) if any(words in said for words in _TORN) else error
 
 
+#: How RocksDB says that a directory is open already: elsewhere, or here.
+_HELD = ("while lock file: ", "lock hold by current process")
 #: How RocksDB says that a disk has no room or no rights, and that what it reads is not what it wrote.
 _DISK = ("no space left", "permission denied", "read-only file system", "too many open files")
 _TORN = ("corruption", "checksum", "no such file")

@@ -82,6 +82,12 @@ def cut_rows(path: Path) -> None:
     os.truncate(rows_file(path), rows_file(path).stat().st_size // 2)
 
 
+def turn_rows_over(path: Path) -> None:
+    """Every block's checksum is another then: RocksDB tells of a block, which is no lock."""
+    rows = rows_file(path)
+    rows.write_bytes(bytes(byte ^ 0xFF if n % 512 < 16 else byte for n, byte in enumerate(rows.read_bytes())))
+
+
 def lose_rows(path: Path) -> None:
     rows_file(path).unlink()
 
@@ -124,7 +130,17 @@ def _sign(path: Path, said: bytes) -> None:
 
 @pytest.mark.parametrize(
     "harm",
-    [cut_rows, lose_rows, lose_manifest, lose_current, be_a_file, be_somebody_elses, be_another_partition, be_older],
+    [
+        cut_rows,
+        turn_rows_over,
+        lose_rows,
+        lose_manifest,
+        lose_current,
+        be_a_file,
+        be_somebody_elses,
+        be_another_partition,
+        be_older,
+    ],
 )
 def test_a_directory_that_is_torn_or_not_ours_is_set_aside_with_a_word(
     tmp_path: Path, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
