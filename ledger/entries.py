@@ -14,7 +14,7 @@ from ledger.history import account_at, balance, balance_in, holder_in, look
 from ledger.instants import ORIGIN, Instant
 from ledger.outcome import Scope
 from ledger.rows import Book
-from ledger.telling import Teller, Wanted, burns_of, tell_account
+from ledger.telling import Teller, Wanted, burns_of, tell_account, tell_burns
 
 
 def entries(
@@ -45,6 +45,19 @@ def entries(
     wanted = Wanted(customer_id, who.credit_types if scope is None else [scope.credit_type], whose, limit)
     lines = _lines(scratch, who, wanted, since, until)
     return list(islice(lines if behind is None else _behind(lines, behind), limit))
+
+
+def paid_by_pools(book: Book, customer_id: str, scope: Scope, since: Instant, until: Instant) -> list[Entry]:
+    """The lines of the pools that are of a seat's burns, from `since` on and before `until`; in whose order is the pools'
+    business, and so is what they had after it."""
+    scratch, who = look(book, customer_id)
+    whose = None if who is None else holder_in(who, scope)
+    if who is None or whose is None or scope.credit_type not in who.credit_types:
+        return []
+    account = account_at(scratch, who, scope.credit_type, until)
+    teller = Teller(account, Wanted(customer_id, [scope.credit_type], None, None), since, until, until)
+    tell_burns(account, teller, whose)
+    return [entry for entry in teller.told if entry.scope.seat_id is None and entry.type == "burned"]
 
 
 def _lines(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: Instant) -> Iterator[Entry]:

@@ -153,6 +153,20 @@ def tell_account(account: Account, teller: Teller) -> None:
     _tell_lapses(account, teller, keys)
 
 
+def tell_burns(account: Account, teller: Teller, whose: Holder) -> None:
+    """The burns of one seat alone, whoever paid."""
+    stretch = account.group_before(teller.since) or account.group_at(ORIGIN)
+    while True:
+        following = account.group_after(stretch.start)
+        end = teller.before if following is None else min(teller.before, following.start)
+        burns = list(burns_of(account, whose, max(stretch.start, teller.since), end))
+        for burn, paid in attributions(account, stretch, burns):
+            _tell_burn(account, teller, burn, paid)
+        if following is None or following.start >= teller.before:
+            return
+        stretch = following
+
+
 def _keys_of(account: Account, whose: Holder) -> list[bytes]:
     """Whose grants may be adjusted in vain in a scope: its own, its contract's pool's, and those of which it was named."""
     who = account.customer

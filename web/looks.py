@@ -1,11 +1,13 @@
 """What a page of the view shows, gathered in one look at a customer's rows, so that all of it is of one moment."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 from ledger import amounts, entries, paging
 from ledger.answers import Entry
 from ledger.instants import DAY, Every, Instant
+from ledger.outcome import Scope
 from ledger.paging import BalancePlace
 from web import cursors, watched
 from web.agreed import customer
@@ -29,6 +31,9 @@ POINTS_HOURS: Final = 12
 #: Lines are looked for further and further back, until there are enough.
 _BACK: Final = (DAY, 7 * DAY, 30 * DAY, 400 * DAY)
 _MOST_LINES: Final = 2_000
+#: What comes next, and among how many changes of a subscription it is looked for.
+MOST_COMING: Final = 20
+MOST_SEGMENTS: Final = 1_000
 
 
 def of_customer(view: View, customer_id: str, asked: CustomerPage) -> Plain:
@@ -97,27 +102,46 @@ def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage) -> Plai
     # Where a grant begins or ends the curve has its step, not half a day later.
     times |= {instant for instant, _ in events(grants, since, until)}
     windows = entries.curve(subject.book, customer_id, scope, sorted(times), since)
-    coming = entries.entries(subject.book, customer_id, at + AHEAD, scope=scope, since=at + 1, limit=20)
     return {
         "row": _seat(held),
         "contract_id": brief.contract_id,
         "chart": balance_chart(windows, grants, at, list(watched.lines(view, customer_id, scope))),
-        "coming": [answers.entry(line) for line in coming],
+        "coming": _coming(subject, scope, at),
         "lines": [
-            answers.entry(line) | {"beside": amounts.text(line.beside)} for line in _last_lines(subject, scope, at)
+            answers.entry(line) | {"beside": amounts.text(line.beside), "is_of_pool": line.scope.seat_id is None}
+            for line in _last_lines(subject, scope, at)
         ],
         "at": at,
     } | watched.alarms(view, customer_id, at, watched.seat_watched(scope))
 
 
-def _last_lines(subject: Subject, scope: Any, at: Instant) -> list[Entry]:
-    """The newest lines, the last one first."""
+def _coming(subject: Subject, scope: Scope, at: Instant) -> list[Plain]:
+    """What is known of the time to come: what begins, ends and recurs, and where the seat comes and goes."""
+    until = at + AHEAD
+    lines = entries.entries(subject.book, subject.customer_id, until, scope=scope, since=at + 1, limit=MOST_COMING)
+    found: list[tuple[Instant, Plain]] = [
+        (line.time, {"type": line.type, "amount": amounts.text(line.amount), "what": line.grant_id}) for line in lines
+    ]
+    named: dict[str, Any] = {"contract_id": scope.contract_id, "seat_id": scope.seat_id}
+    segments = paging.segments(subject.book, subject.customer_id, (at + 1, until), **named)
+    for place, segment in islice(segments, MOST_SEGMENTS):
+        if segment is not None and segment.from_at > at:
+            type = "comes" if scope.seat_id in segment.added else "leaves"
+            found.append((segment.from_at, {"type": type, "amount": "", "what": place.subscription_id}))
+    found.sort(key=lambda one: one[0])
+    return [{"time": answers.instant(time)} | said for time, said in found[:MOST_COMING]]
+
+
+def _last_lines(subject: Subject, scope: Scope, at: Instant) -> list[Entry]:
+    """The newest lines, the last one first; those of the pools, too, that paid for this seat."""
     told: list[Entry] = []
     for back in _BACK:
-        told = entries.entries(subject.book, subject.customer_id, at, scope=scope, since=at - back, limit=_MOST_LINES)
+        since = at - back
+        told = entries.entries(subject.book, subject.customer_id, at, scope=scope, since=since, limit=_MOST_LINES)
+        told += entries.paid_by_pools(subject.book, subject.customer_id, scope, since, at)
         if len(told) >= LINES:
             break
-    return told[-LINES:][::-1]
+    return sorted(told, key=entries.entry_order)[-LINES:][::-1]
 
 
 def pulse_of(view: View, customer_id: str) -> Plain:

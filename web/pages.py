@@ -40,6 +40,7 @@ _WORDS: Final = {
     "granted": "given", "adjusted": "adjusted", "lapsed": "lapsed", "lifted": "lifted", "forfeited": "forfeited",
     "burned": "burned", "overage": "went over", "debt_paid": "debt paid", "debt_forgiven": "debt forgiven",
     "expired": "expired", "voided": "voided", "restored": "given back", "moved_out": "moved out", "moved_in": "moved in",
+    "comes": "the seat is assigned", "leaves": "the seat is taken away",
 }  # fmt: skip
 
 

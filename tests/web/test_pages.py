@@ -87,6 +87,28 @@ async def test_from_the_first_page_to_a_seat(server: Server) -> None:
     assert any(tag == "svg" and "Balance from" in (attrs.get("aria-label") or "") for tag, attrs in seat.tags)
 
 
+async def test_a_seat_shows_what_the_pools_paid_for_it(server: Server) -> None:
+    seat = await page(server, "/customers/acme/seats/bo")
+    lines = seat.text.split("Why ")[1]
+    # 30 at once: 5 of the gift and 20 of the month were its own; the rest is the pool's.
+    for line in ("burned -5 gift 20", "burned -20 monthly #0 0", "burned -5 pooled (the pool)"):
+        assert f"2026-01-17 00:00:00 {line} credit-burn run-2" in lines
+    assert "run-3" not in lines and "run-1" not in lines
+
+
+async def test_what_comes_next_for_a_seat() -> None:
+    async with served() as server:
+        for fact, arrived_at in facts(STORY + "remove bo at 2026-01-25 said 2026-01-20\n"):
+            server.worker.shared.fold([fact], arrived_at)
+        coming = {}
+        for seat_id in ("ana", "bo"):
+            found = await page(server, f"/customers/acme/seats/{seat_id}")
+            coming[seat_id] = found.text.split("What comes next")[1].split("Ledger")[0]
+    assert "2026-01-25 00:00:00 the seat is taken away team" in coming["bo"]
+    assert "2026-02-01 00:00:00 expired -18.75 monthly 2026-02-01 00:00:00 given 20 monthly" in coming["ana"]
+    assert "taken away" not in coming["ana"]
+
+
 async def test_everything_as_of_an_instant(server: Server) -> None:
     then = await page(server, "/customers/acme/seats/ana?at=2026-01-10T00:00")
     assert (
