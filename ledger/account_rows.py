@@ -1,4 +1,7 @@
-"""Where an account keeps its rows: scopes and their stretches, the group's stretches, and burns in the order of time."""
+"""Where an account keeps its rows: scopes and their stretches, the group's stretches, and burns in the order of time.
+
+Burns that have aged (ledger.ageing) lie under the keys that they had, but for the era, in the other table.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,8 +11,19 @@ from ledger.contracts import ContractBrief, CustomerRow
 from ledger.grants import Holder
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.outcome import LawBroken, Scope
-from ledger.rows import Book, after, instant_key, instant_of, number_key
-from ledger.stretches import CLOSED_GROUP, CLOSED_SCOPE, GROUP, SCOPE, GroupRow, GroupStretch, ScopeRow, Stretch
+from ledger.rows import Book, Table, after, instant_key, instant_of, number_key
+from ledger.stretches import (
+    AGED,
+    AGED_KEY,
+    CLOSED_GROUP,
+    CLOSED_SCOPE,
+    GROUP,
+    SCOPE,
+    GroupRow,
+    GroupStretch,
+    ScopeRow,
+    Stretch,
+)
 
 #: Burns lie in eras of this many microseconds (about 13 days), so that old ones leave as whole ranges.
 ERA = 1 << 40
@@ -37,6 +51,10 @@ class Seat:
         self.carried_until: Instant = ORIGIN
 
 
+def era_key(time: Instant) -> bytes:
+    return (time // ERA + ERA_BIAS).to_bytes(4, "big")
+
+
 def encode_amount(amount: Amount) -> bytes:
     return amount.to_bytes(11, "big")
 
@@ -55,78 +73,32 @@ def place_of(key: bytes) -> tuple[Instant, str]:
     return instant_of(key[:8]), key[8:].decode()
 
 
-class AccountRows:
-    """The rows of one account: all that a customer has of one credit type."""
+class Shelf:
+    """Where the rows of one account lie: scopes and their stretches, the group's stretches, burns in the order of time."""
 
-    def __init__(self, book: Book, customer: CustomerRow, credit_type: str) -> None:
+    def __init__(self, book: Book, customer: int, number: int) -> None:
         self.book = book
-        self.customer = customer
-        self.credit_type = credit_type
-        if credit_type not in customer.credit_types:
-            customer.credit_types.append(credit_type)
-        self.number = customer.credit_types.index(credit_type)
-        self._prefix = number_key(customer.number) + self.number.to_bytes(2, "big")
+        self._prefix = number_key(customer) + number.to_bytes(2, "big")
         self._group_key = b"X" + self._prefix
-        self.look_again()
         group = book.load(GROUP, self._group_key)
         self._is_new = group is None
         self.group = GroupRow(GroupStretch(ORIGIN, FOREVER, [])) if group is None else group
-        #: What became different, and from when on: scopes, all seats of a contract or of one of its subscriptions (0: of
-        #: the contract), and whatever a changed debt reaches.
-        self._touched: dict[bytes, Instant] = {}
-        self._touched_seats: dict[tuple[int, int], Instant] = {}
-        self._touched_debts: Instant = FOREVER
-        #: What shared grants paid more or less than before, by the instant from which on.
-        self._touched_shared: dict[tuple[str, Instant], Amount] = {}
+        aged = book.load(AGED, AGED_KEY)
+        #: From when on every burn has a row of its own.
+        self.single_from = ORIGIN if aged is None else aged.until
         #: While burns are played again: the newest that was; those after it are not there yet.
         self._reached: tuple[Instant, str] | None = None
-        #: The scopes of the pools at hand, by contract (0: the customer's).
-        self.pools: dict[int, Scope] = {}
-        #: The scopes at hand, by contract, seat group key and seat, until grants change.
-        self._seats: dict[tuple[int, str, str | None], Seat] = {}
 
-    def look_again(self) -> None:
-        """The customer has another contract."""
-        self.briefs: dict[int, ContractBrief] = {brief.number: brief for brief in self.customer.contracts}
-
-    # --- rows of scopes and stretches ---
+    # --- scopes and stretches ---
 
     def scope_key(self, key: bytes) -> bytes:
         return b"S" + self._prefix + key
-
-    def _scope(self, key: bytes) -> ScopeRow:
-        self.book.breathe()
-        row = self.book.load(SCOPE, self.scope_key(key))
-        if row is None:
-            self.group.scopes += 1
-            row = ScopeRow(self.group.scopes)
-            self._save_group()
-            self._save_scope(key, row)
-        return row
-
-    def _save_scope(self, key: bytes, row: ScopeRow) -> None:
-        self.book.save(SCOPE, self.scope_key(key), row)
-
-    def _save_group(self) -> None:
-        self.book.save(GROUP, self._group_key, self.group)
 
     def _closed_key(self, row: ScopeRow, start: Instant) -> bytes:
         return b"T" + self._prefix + number_key(row.number) + instant_key(start)
 
     def _closed_group_key(self, start: Instant) -> bytes:
         return b"Y" + self._prefix + instant_key(start)
-
-    def _save_stretch(self, key: bytes, row: ScopeRow, stretch: Stretch) -> None:
-        if stretch is row.stretch:
-            self._save_scope(key, row)
-        else:
-            self.book.save(CLOSED_SCOPE, self._closed_key(row, stretch.start), stretch)
-
-    def _save_group_stretch(self, stretch: GroupStretch) -> None:
-        if stretch is self.group.stretch:
-            self._save_group()
-        else:
-            self.book.save(CLOSED_GROUP, self._closed_group_key(stretch.start), stretch)
 
     def stretch_at(self, row: ScopeRow, at: Instant) -> Stretch | None:
         """The last stretch that starts at or before an instant."""
@@ -156,7 +128,7 @@ class AccountRows:
         prefix = b"Y" + self._prefix
         for _, closed in self.book.scan_lazily(CLOSED_GROUP, prefix, prefix + instant_key(at + 1), reverse=True):
             return closed
-        raise LawBroken("L15", f"no stretch of {self.credit_type} holds {at}")
+        raise LawBroken("L15", f"no stretch of the group holds {at}")
 
     def group_after(self, start: Instant) -> GroupStretch | None:
         if self.group.stretch.start <= start:
@@ -183,6 +155,184 @@ class AccountRows:
         prefix = b"Y" + self._prefix
         low = prefix + instant_key(ORIGIN if base is None else base.start)
         return [closed for _, closed in self.book.scan(CLOSED_GROUP, low, after(prefix))]
+
+    # --- where burns end ---
+
+    def portions(
+        self, stretch: Stretch, group_stretch: GroupStretch, contract: int, burn: Burn
+    ) -> list[tuple[int, Amount]]:
+        """How a burn is split over the tails: each shared grant that ran dry at this very burn kept a part of it."""
+        shared = group_stretch.shared
+        if not stretch.inside:
+            return [(len(shared) + 1, burn.amount)]
+        portions = []
+        rest = burn.amount
+        for i, grant in enumerate(shared):
+            if grant.contract not in (0, contract):
+                continue
+            dry = grant.dry
+            if dry is None or (dry[0], dry[1]) > (burn.time, burn.id):
+                portions.append((i, rest))
+                return portions
+            if dry[0] == burn.time and dry[1] == burn.id and dry[2]:
+                kept = min(rest, dry[2])
+                portions.append((i, kept))
+                rest -= kept
+                if not rest:
+                    return portions
+        portions.append((len(shared), rest))
+        return portions
+
+    def tail_after(
+        self, stretch: Stretch, group_stretch: GroupStretch, contract: int, place: bytes
+    ) -> tuple[int, bytes]:
+        """Where the burns that follow a `place_key` end, and the first place from which on they may not."""
+        shared = group_stretch.shared
+        if not stretch.inside:
+            return len(shared) + 1, NOWHERE
+        for i, grant in enumerate(shared):
+            if grant.contract in (0, contract):
+                if grant.dry is None:
+                    return i, NOWHERE
+                limit = place_key(grant.dry[0], grant.dry[1])
+                if limit > place:
+                    return i, limit
+        return len(shared), NOWHERE
+
+    # --- burns as rows ---
+
+    def _index_key(self, time: Instant, id: str) -> bytes:
+        return b"x" + era_key(time) + self._prefix + place_key(time, id)
+
+    def _burn_key(self, scope: int, time: Instant, id: str) -> bytes:
+        return b"b" + era_key(time) + self._prefix + number_key(scope) + place_key(time, id)
+
+    def _parts_of(self, tag: bytes, low: Instant, high: Instant) -> list[tuple[Table, bytes, Instant]]:
+        """Where the burns from `low` until before `high` lie, in the order of time: table, prefix, and until when they do."""
+        found: list[tuple[Table, bytes, Instant]] = []
+        if low < self.single_from:
+            # What ages just now lies there too, and is not to be read yet.
+            found.append(("state", tag + self._prefix, self.single_from))
+            low = self.single_from
+        if low < high:
+            eras = range(low // ERA, (high - 1) // ERA + 1)
+            found += [("trail", tag + era_key(era * ERA) + self._prefix, FOREVER) for era in eras]
+        return found
+
+    def burns(self, low: Instant, high: Instant, reverse: bool = False) -> Iterator[Burn]:
+        """The account's burns with `low <= time < high`, in the order of L13, or in the opposite one."""
+        low, high = max(low, self.group.first), min(high, self.group.last + 1)
+        reached = self._reached
+        if reached is not None:
+            high = min(high, reached[0] + 1)
+        if low >= high:
+            return
+        parts = self._parts_of(b"x", low, high)
+        for table, prefix, until in reversed(parts) if reverse else parts:
+            at = len(prefix)
+            for key, value in self.book.rows.scan(
+                table, prefix + instant_key(low), prefix + instant_key(min(high, until)), reverse
+            ):
+                time, id = place_of(key[at:])
+                self.book.breathe()
+                if reached is None or (time, id) <= reached:
+                    yield Burn(time, id, int.from_bytes(value[:11], "big"), value[11:])
+
+    def burn_rows(
+        self, number: int, low: tuple[Instant, str], high: tuple[Instant, str]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """One scope's burns with `low <= (time, id) < high` in order, as they are kept: `place_key`, and the amount in the first
+        11 bytes."""
+        first, last = max(low, (self.group.first, "")), min(high, (self.group.last + 1, ""))
+        if first >= last:
+            return
+        start, end = place_key(*first), place_key(*last)
+        for table, of_all, until in self._parts_of(b"b", first[0], last[0] + 1):
+            prefix = of_all + number_key(number)
+            at = len(prefix)
+            for key, value in self.book.rows.scan(table, prefix + start, prefix + min(end, instant_key(until))):
+                yield key[at:], value
+
+    def put_aged(
+        self, number: int, time: Instant, id: str, amount: Amount, holder: bytes, first: Instant | None
+    ) -> None:
+        """Keeps a burn that has aged; or the last one of several, with the sum of all, and when the `first` was."""
+        rows, place = self.book.rows, place_key(time, id)
+        since = b"" if first is None else instant_key(first)
+        rows.put("state", b"b" + self._prefix + number_key(number) + place, encode_amount(amount) + since)
+        rows.put("state", b"x" + self._prefix + place, encode_amount(amount) + holder)
+
+    def first_of(self, burn: Burn) -> Instant | None:
+        """When the first of the burns was that are kept as this one; None where it is only itself."""
+        row = None if burn.time >= self.single_from else self.book.load(SCOPE, self.scope_key(burn.holder))
+        if row is None:
+            return None
+        key = b"b" + self._prefix + number_key(row.number) + place_key(burn.time, burn.id)
+        value = self.book.rows.get("state", key)
+        return None if value is None or len(value) == 11 else instant_of(value[11:])
+
+    def burns_of(self, number: int, low: Instant, high: Instant) -> Iterator[tuple[Instant, str, Amount]]:
+        """One scope's burns with `low <= time < high`, in order."""
+        for place, value in self.burn_rows(number, (low, ""), (high, "")):
+            yield *place_of(place), int.from_bytes(value[:11], "big")
+
+
+class AccountRows(Shelf):
+    """The rows of one account: all that a customer has of one credit type."""
+
+    def __init__(self, book: Book, customer: CustomerRow, credit_type: str) -> None:
+        self.customer = customer
+        self.credit_type = credit_type
+        if credit_type not in customer.credit_types:
+            customer.credit_types.append(credit_type)
+        self.number = customer.credit_types.index(credit_type)
+        super().__init__(book, customer.number, self.number)
+        self.look_again()
+        #: What became different, and from when on: scopes, all seats of a contract or of one of its subscriptions (0: of
+        #: the contract), and whatever a changed debt reaches.
+        self._touched: dict[bytes, Instant] = {}
+        self._touched_seats: dict[tuple[int, int], Instant] = {}
+        self._touched_debts: Instant = FOREVER
+        #: What shared grants paid more or less than before, by the instant from which on.
+        self._touched_shared: dict[tuple[str, Instant], Amount] = {}
+        #: The scopes of the pools at hand, by contract (0: the customer's).
+        self.pools: dict[int, Scope] = {}
+        #: The scopes at hand, by contract, seat group key and seat, until grants change.
+        self._seats: dict[tuple[int, str, str | None], Seat] = {}
+
+    def look_again(self) -> None:
+        """The customer has another contract."""
+        self.briefs: dict[int, ContractBrief] = {brief.number: brief for brief in self.customer.contracts}
+
+    # --- rows of scopes and stretches ---
+
+    def _scope(self, key: bytes) -> ScopeRow:
+        self.book.breathe()
+        row = self.book.load(SCOPE, self.scope_key(key))
+        if row is None:
+            self.group.scopes += 1
+            row = ScopeRow(self.group.scopes)
+            self._save_group()
+            self._save_scope(key, row)
+        return row
+
+    def _save_scope(self, key: bytes, row: ScopeRow) -> None:
+        self.book.save(SCOPE, self.scope_key(key), row)
+
+    def _save_group(self) -> None:
+        self.book.save(GROUP, self._group_key, self.group)
+
+    def _save_stretch(self, key: bytes, row: ScopeRow, stretch: Stretch) -> None:
+        if stretch is row.stretch:
+            self._save_scope(key, row)
+        else:
+            self.book.save(CLOSED_SCOPE, self._closed_key(row, stretch.start), stretch)
+
+    def _save_group_stretch(self, stretch: GroupStretch) -> None:
+        if stretch is self.group.stretch:
+            self._save_group()
+        else:
+            self.book.save(CLOSED_GROUP, self._closed_group_key(stretch.start), stretch)
 
     def _insert_stretch(self, key: bytes, row: ScopeRow, stretch: Stretch) -> None:
         if row.stretch is None:
@@ -219,56 +369,3 @@ class AccountRows:
     def touch_debts(self, since: Instant) -> None:
         """Whoever owes may pay otherwise."""
         self._touched_debts = min(since, self._touched_debts)
-
-    # --- burns as rows ---
-
-    def _index_key(self, time: Instant, id: str) -> bytes:
-        return b"x" + (time // ERA + ERA_BIAS).to_bytes(4, "big") + self._prefix + instant_key(time) + id.encode()
-
-    def _burn_key(self, scope: int, time: Instant, id: str) -> bytes:
-        return (
-            b"b"
-            + (time // ERA + ERA_BIAS).to_bytes(4, "big")
-            + self._prefix
-            + number_key(scope)
-            + instant_key(time)
-            + id.encode()
-        )
-
-    def burns(self, low: Instant, high: Instant, reverse: bool = False) -> Iterator[Burn]:
-        """The account's burns with `low <= time < high`, in the order of L13, or in the opposite one."""
-        low, high = max(low, self.group.first), min(high, self.group.last + 1)
-        reached = self._reached
-        if reached is not None:
-            high = min(high, reached[0] + 1)
-        if low >= high:
-            return
-        eras = range(low // ERA, (high - 1) // ERA + 1)
-        for era in reversed(eras) if reverse else eras:
-            prefix = b"x" + (era + ERA_BIAS).to_bytes(4, "big") + self._prefix
-            for key, value in self.book.rows.scan(
-                "trail", prefix + instant_key(low), prefix + instant_key(high), reverse
-            ):
-                time, id = int.from_bytes(key[11:19], "big") - (1 << 63), key[19:].decode()
-                self.book.breathe()
-                if reached is None or (time, id) <= reached:
-                    yield Burn(time, id, int.from_bytes(value[:11], "big"), value[11:])
-
-    def burn_rows(
-        self, number: int, low: tuple[Instant, str], high: tuple[Instant, str]
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """One scope's burns with `low <= (time, id) < high` in order, as they are kept: `place_key` and amount."""
-        first, last = max(low, (self.group.first, "")), min(high, (self.group.last + 1, ""))
-        if first >= last:
-            return
-        start, end = place_key(*first), place_key(*last)
-        for era in range(first[0] // ERA, last[0] // ERA + 1):
-            prefix = b"b" + (era + ERA_BIAS).to_bytes(4, "big") + self._prefix + number_key(number)
-            at = len(prefix)
-            for key, value in self.book.rows.scan("trail", prefix + start, prefix + end):
-                yield key[at:], value
-
-    def burns_of(self, number: int, low: Instant, high: Instant) -> Iterator[tuple[Instant, str, Amount]]:
-        """One scope's burns with `low <= time < high`, in order."""
-        for place, value in self.burn_rows(number, (low, ""), (high, "")):
-            yield *place_of(place), int.from_bytes(value, "big")

@@ -93,7 +93,7 @@ class Account(Changing):
             seat = self._find_seat(brief, seat_id, seat_group_key)
             if seat is None:
                 return None
-        if time < seat.carried_until:
+        if time < seat.carried_until or time < self.single_from:
             return None
         row = seat.row
         stretch = row.stretch
@@ -284,12 +284,12 @@ class Account(Changing):
                 add(parts, tail, sign * total)
                 total = 0
                 time, id = place_of(place)
-                burn = Burn(time, id, int.from_bytes(value, "big"), b"")
+                burn = Burn(time, id, int.from_bytes(value[:11], "big"), b"")
                 for index, portion in self.portions(stretch, group_stretch, holder.contract, burn):
                     add(parts, index, sign * portion)
-                tail, limit = self._tail_after(stretch, group_stretch, holder.contract, place)
+                tail, limit = self.tail_after(stretch, group_stretch, holder.contract, place)
             else:
-                total += int.from_bytes(value, "big")
+                total += int.from_bytes(value[:11], "big")
         add(parts, tail, sign * total)
 
     def _alone(

@@ -1,6 +1,6 @@
 """How a burn enters its stretch: parts, and draws on the shared grants."""
 
-from ledger.account_rows import NOWHERE, Burn, place_key
+from ledger.account_rows import Burn
 from ledger.amounts import Amount
 from ledger.debts import Debts
 from ledger.grants import Holder
@@ -50,47 +50,6 @@ class Burning(Debts):
         return opened
 
     # --- parts ---
-
-    def portions(
-        self, stretch: Stretch, group_stretch: GroupStretch, contract: int, burn: Burn
-    ) -> list[tuple[int, Amount]]:
-        """How a burn is split over the tails: each shared grant that ran dry at this very burn kept a part of it."""
-        shared = group_stretch.shared
-        if not stretch.inside:
-            return [(len(shared) + 1, burn.amount)]
-        portions = []
-        rest = burn.amount
-        for i, grant in enumerate(shared):
-            if grant.contract not in (0, contract):
-                continue
-            dry = grant.dry
-            if dry is None or (dry[0], dry[1]) > (burn.time, burn.id):
-                portions.append((i, rest))
-                return portions
-            if dry[0] == burn.time and dry[1] == burn.id and dry[2]:
-                kept = min(rest, dry[2])
-                portions.append((i, kept))
-                rest -= kept
-                if not rest:
-                    return portions
-        portions.append((len(shared), rest))
-        return portions
-
-    def _tail_after(
-        self, stretch: Stretch, group_stretch: GroupStretch, contract: int, place: bytes
-    ) -> tuple[int, bytes]:
-        """Where the burns that follow a `place_key` end, and the first place from which on they may not."""
-        shared = group_stretch.shared
-        if not stretch.inside:
-            return len(shared) + 1, NOWHERE
-        for i, grant in enumerate(shared):
-            if grant.contract in (0, contract):
-                if grant.dry is None:
-                    return i, NOWHERE
-                limit = place_key(grant.dry[0], grant.dry[1])
-                if limit > place:
-                    return i, limit
-        return len(shared), NOWHERE
 
     def _place(
         self, stretch: Stretch, group_stretch: GroupStretch, holder: Holder, burn: Burn, sign: int

@@ -10,11 +10,11 @@ from ledger.amounts import Amount
 from ledger.answers import Entry, Window
 from ledger.balances import Account
 from ledger.contracts import CustomerRow
-from ledger.history import account_at, balance, balance_in, holder_in, look
+from ledger.history import account_at, balance, balance_in, burns_of, holder_in, look
 from ledger.instants import ORIGIN, Instant
 from ledger.outcome import Scope
 from ledger.rows import Book
-from ledger.telling import Teller, Wanted, burns_of, tell_account, tell_burns
+from ledger.telling import Teller, Wanted, tell_account, tell_burns
 
 
 def entries(

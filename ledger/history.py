@@ -19,7 +19,7 @@ from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, customer_key, l
 from ledger.everyone import seats_of
 from ledger.facts import CREDITS
 from ledger.grants import Credit, Holder, holder_key, holder_of
-from ledger.instants import FOREVER, ORIGIN, Instant
+from ledger.instants import DAY, FOREVER, ORIGIN, Instant
 from ledger.outcome import Changed, EverySeat, Scope
 from ledger.rows import Book, Scratch
 from ledger.standing import Standing
@@ -354,6 +354,35 @@ def attributions(
         if before is None:
             before = parts[burn.holder, stretch.start] = _parts_before(account, holder, row, stretch, burn.time)
         yield burn, account.attribute(stretch, group_stretch, holder, burn, before)
+
+
+def burns_of(account: Account, whose: Holder | None, low: Instant, high: Instant) -> Iterator[Burn]:
+    """The burns of a time, or those of one seat; a pool pays those of all."""
+    if whose is None or whose.seat_id is None:
+        yield from account.burns(low, high)
+        return
+    key = holder_key(account.customer, whose)
+    row = account.book.load(SCOPE, account.scope_key(key))
+    if row is not None:
+        for time, id, amount in account.burns_of(row.number, low, high):
+            yield Burn(time, id, amount, key)
+
+
+def is_told(book: Book, customer_id: str, at: Instant, scope: Scope | None = None) -> bool:
+    """Whether what a customer had at an instant, or one of its scopes, can still be told: not within a day whose burns have
+    aged (ledger.ageing), where it lies between two that became one."""
+    scratch, who = look(book, customer_id)
+    for credit_type in [] if who is None else who.credit_types:
+        assert who is not None
+        account = Account(scratch, who, credit_type)
+        if at >= account.single_from:
+            return True
+        if scope is None or scope.credit_type == credit_type:
+            whose = None if scope is None else holder_in(who, scope)
+            burns = burns_of(account, whose, at, (at // DAY + 1) * DAY)
+            if any((first := account.first_of(burn)) is not None and first < at for burn in burns):
+                return False
+    return True
 
 
 # --- counts, charges, what is due ------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from ledger.known_rows import KNOWN, KNOWN_FOR_EVER, KnownRow
 from ledger.outcome import FORGIVEN, Folded, Outcome, Refusal, Refused, Waiting
 from ledger.partition import Partition, Refuse
 from ledger.rows import number_key, written
+from ledger.stretches import AGED, AGED_KEY
 
 _encode = msgspec.json.Encoder().encode
 _decode_outcome = msgspec.json.Decoder(Folded | Refused | Waiting).decode
@@ -136,7 +137,11 @@ class Identities(Partition):
 
     def _check_times(self, fact: AnyFact, arrived_at: Instant) -> None:
         earliest, field = earliest_change(fact)
-        if earliest < arrived_at - self.lateness:
+        bound = arrived_at - self.lateness
+        if isinstance(fact, CreditBurn) and (aged := self.book.load(AGED, AGED_KEY)) is not None:
+            # However far behind the clock it arrived: where burns have aged there is no place for another.
+            bound = max(bound, aged.until)
+        if earliest < bound:
             raise Refuse("too_late", field, "is further back than the lateness bound; send it as of now", "L16")
         if isinstance(fact, CreditBurn) and fact.time > arrived_at + self.ahead and arrived_at != ORIGIN:
             raise Refuse("time_in_future", "time", "is too far ahead of the clock; check the producer's clock", "L16")

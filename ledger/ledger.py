@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ledger import entries, history, seats
+from ledger import ageing, entries, history, seats
 from ledger.account_rows import Burn
 from ledger.agreements import Agreements
 from ledger.amounts import Amount
@@ -41,7 +41,7 @@ from ledger.facts import (
 from ledger.grants import Holder, holder_key
 from ledger.history import scope_of
 from ledger.identities import burn_result, digest_of
-from ledger.instants import ORIGIN, Instant
+from ledger.instants import ORIGIN, Instant, Span
 from ledger.known_rows import KnownRow
 from ledger.outcome import Changed, EverySeat, Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
 from ledger.partition import AMBIGUOUS, AtHand, Missing, Refuse, ambiguous
@@ -63,6 +63,11 @@ class Ledger(Agreements):
         self._accounts.clear()
         self._at_hand.clear()
         self._prefixes.clear()
+
+    def age(self, now: Instant, history: Span, most: int) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """Lets up to `most` burns age that are older than `history`, and older than what a fact that arrives now may still
+        change, however far behind the clock. See `ageing.age`; only between `flush` and the next fold."""
+        return ageing.age(self.book, now - max(history, 2 * self.lateness), most)
 
     # --- folding ---
 

@@ -109,11 +109,20 @@ class DebtorRow(Row):
     holder: bytes
 
 
+class AgedRow(Row):
+    """Up to where a partition's burns have aged, a boundary of eras, and the key at which the work goes on in the next one."""
+
+    until: Instant = ORIGIN
+    next_key: bytes = b""
+
+
 SCOPE = Kind("state", b"S", ScopeRow)
 CLOSED_SCOPE = Kind("state", b"T", Stretch)
 GROUP = Kind("state", b"X", GroupRow)
 CLOSED_GROUP = Kind("state", b"Y", GroupStretch)
 DEBTOR = Kind("state", b"D", DebtorRow)
+AGED = Kind("state", b"#", AgedRow)
+AGED_KEY = b"#aged"
 
 
 def draws(own: list[Own], parts: list[Part]) -> tuple[list[Amount], list[Amount]]:

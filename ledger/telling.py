@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from ledger.contracts import load_contract
 from ledger.everyone import seats_of
 from ledger.facts import SEAT_ID
 from ledger.grants import CONTRACT, SEAT, Adjustment, Credit, Holder, holder_key, holder_of, parts_of
-from ledger.history import attributions, holders_of, scope_of
+from ledger.history import attributions, burns_of, holders_of, scope_of
 from ledger.instants import ORIGIN, Instant
 from ledger.rows import after, number_key, text_of
 from ledger.standing import Emit
@@ -240,13 +239,15 @@ def _taken_by_an_heir(account: Account, holder: Holder, adjustment: Adjustment) 
 
 def _tell_burn(account: Account, teller: Teller, burn: Burn, paid: list[tuple[str, Amount]]) -> None:
     holder = holder_of(account.customer, burn.holder)
+    # Of several burns that have become one, the last one's id.
+    cause_type = "credit-burn" if account.first_of(burn) is None else "credit-burns"
     for name, amount in paid:
         if not name:
-            teller.tell(burn.time, "overage", 0, amount, holder, None, "credit-burn", burn.id)
+            teller.tell(burn.time, "overage", 0, amount, holder, None, cause_type, burn.id)
             continue
         kind, contract, _, _, _ = parts_of(name)
         whose = holder if kind == SEAT else Holder(contract if kind == CONTRACT else 0)
-        teller.tell(burn.time, "burned", -amount, 0, whose, name, "credit-burn", burn.id)
+        teller.tell(burn.time, "burned", -amount, 0, whose, name, cause_type, burn.id)
 
 
 def _tell_debtor(account: Account, teller: Teller, key: bytes, opened: GroupStretch) -> None:
@@ -293,15 +294,3 @@ def _tell_scope(account: Account, teller: Teller, holder: Holder) -> None:
         start = stretch.start
         stretch = account.stretch_after(row, stretch.start)
     account.play_scope(holder, standing, start, until, emit)
-
-
-def burns_of(account: Account, whose: Holder | None, low: Instant, high: Instant) -> Iterator[Burn]:
-    """The burns of a time, or those of one seat; a pool pays those of all."""
-    if whose is None or whose.seat_id is None:
-        yield from account.burns(low, high)
-        return
-    key = holder_key(account.customer, whose)
-    row = account.book.load(SCOPE, account.scope_key(key))
-    if row is not None:
-        for time, id, amount in account.burns_of(row.number, low, high):
-            yield Burn(time, id, amount, key)

@@ -22,6 +22,7 @@ from streams.serving import Serving, Window
 from streams.settings import Settings, SettingsWrong
 from streams.ticker import Ticker
 from streams.transactions import CHANGELOGS
+from streams.trimming import Trimmer
 from streams.webhooks import Courier, ReceiverFile
 from tables.faust_tables import RowTable, RowTableManager
 from tables.shard import TABLES, Shards
@@ -123,6 +124,11 @@ def create(
         app.window = Window(serving, settings, _tokens(settings))
     if settings.clock == "system":
         app.task(Ticker(hands, topics, kafka).run)
+        app.task(
+            Trimmer(
+                hands.shards, topics, kafka, lateness=settings.lateness_ms * 1000, ahead=settings.ahead_ms * 1000
+            ).run
+        )
     if settings.webhooks is not None:
         file = _receivers(settings.webhooks)
         app.task(Courier(file, lambda: hands.cursors().keys(), topics=topics, group=settings.group, kafka=kafka).run)

@@ -45,6 +45,8 @@ FACTS = frozenset({"contract-change", "seat-change", "credit-burn"})
 MOST_CUSTOMERS = 1_000_000
 #: So many subjects of a rule are looked at with one batch: a quarter of a millisecond each.
 SUBJECTS_A_STEP = 250
+#: So many burns age with one batch: some microseconds each.
+BURNS_AGED_A_STEP = 500
 #: A letter with its headers, so that it fits into a message of our own topics in any case.
 LETTER_BYTES = OWN_MESSAGE_BYTES - 2 * ROOM_BYTES
 
@@ -270,8 +272,9 @@ class _Batch:
                 )  # fmt: skip
 
     def publish(self) -> Iterator[Output]:
-        """Says what has become different, as of the clock."""
+        """Says what has become different, as of the clock; and lets what is old enough age."""
         self._ledger.flush()
+        is_ageing = self._age()
         self._clock.save()
         self._book.close()
         publisher = Publisher(
@@ -288,8 +291,18 @@ class _Batch:
             self.tally.alerts[alert.rule_id, alert.state] += 1
             message = threshold_alert(alert, self._as_of())
             yield Output("threshold-alert", message.key, message.value, message.headers)
-        self.unfinished = publisher.unfinished or self._watcher.is_behind()
+        self.unfinished = is_ageing or publisher.unfinished or self._watcher.is_behind()
         self._notes, self._watcher = Notes(), self._watch()
+
+    def _age(self) -> bool:
+        """A step of it; whether another one is due. No fewer burns than came, so that it keeps up with them."""
+        gone, more = self._ledger.age(
+            self._clock.now, self._settings.history_ms * 1000, max(BURNS_AGED_A_STEP, self.tally.burns)
+        )
+        self._ledger.flush()
+        for start, end in gone:
+            self._rows.drop(start, end)
+        return more
 
     def _watch(self) -> Watcher:
         return Watcher(

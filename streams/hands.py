@@ -190,6 +190,10 @@ class Hands:
         """The hand of a partition that is here."""
         return self._hands.get(partition)
 
+    def shards(self) -> Mapping[int, Shard]:
+        """The rows of each partition here."""
+        return {partition: hand.shard for partition, hand in self._hands.items()}
+
     def cursors(self) -> Mapping[int, Cursor]:
         """How far each partition here is folded: for each input the next offset."""
         return {partition: hand.cursor for partition, hand in self._hands.items()}

@@ -32,6 +32,7 @@ class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int
     ahead_ms: int
     snapshot_ms: int
+    history_ms: int
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

@@ -95,6 +95,7 @@ class Settings:
             wait_ms=self.wait_ms,
             ahead_ms=self.ahead_ms,
             snapshot_ms=self.snapshot_ms,
+            history_ms=self.history_ms,
         )
 
     def kafka(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ CURVE: Final = 30 * DAY
 
 def balances(view: View, customer_id: str, asked: Balances) -> Plain:
     subject = Subject(view, customer_id)
-    at = subject.at(asked.at)
+    at = subject.told(subject.at(asked.at))
     found = paging.balances(
         subject.book,
         customer_id,
@@ -73,10 +73,11 @@ def _of_kind(subject: Subject, balance: Balance, kind: str, at: Instant) -> Bala
 
 def ledger(view: View, customer_id: str, asked: Ledger) -> Plain:
     subject = Subject(view, customer_id)
+    since = ORIGIN if asked.from_ is None else subject.told(asked.from_, "from")
     found = paging.lines(
         subject.book,
         customer_id,
-        (ORIGIN if asked.from_ is None else asked.from_, subject.at(asked.to, "to")),
+        (since, subject.told(subject.at(asked.to, "to"), "to")),
         contract_id=asked.contract_id,
         seat_id=asked.seat_id,
         grant_id=asked.grant_id,
@@ -93,6 +94,8 @@ def balance_history(view: View, customer_id: str, asked: BalanceHistory) -> Plai
     since = until - CURVE if asked.from_ is None else asked.from_
     times = points(since, until, every_of(asked.every))
     scope = subject.scope(asked.contract_id, asked.seat_id, asked.credit_type, until)
+    for at in [since, *times]:
+        subject.told(at, "from", scope)
     windows = entries.curve(subject.book, customer_id, scope, times, since)
     return {"data": [answers.window(window) for window in windows], "next_cursor": None}
 

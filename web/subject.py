@@ -7,6 +7,7 @@ them had a row, so that no question takes long because much lies beside its way.
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
+from ledger import history, instants
 from ledger.contracts import (
     CUSTOMER,
     ContractBrief,
@@ -57,6 +58,18 @@ class Subject:
             return self.newest() + 1
         if at > self.newest() + AHEAD:
             raise unfit(field, "is more than 400 days ahead of the clock")
+        return at
+
+    def told(self, at: Instant, field: str = "at", scope: Scope | None = None) -> Instant:
+        """The same instant, unless what was left then cannot be told any more (ledger.ageing)."""
+        if not history.is_told(self.book, self.customer_id, at, scope):
+            day = at // DAY * DAY
+            raise Problem(
+                410, "too_long_ago",
+                f"of {instants.text(day)[:10]} only the burns of the whole day are kept by now: ask for "
+                f"{instants.text(day)} or {instants.text(day + DAY)}",
+                field=field,
+            )  # fmt: skip
         return at
 
     # --- contracts ---

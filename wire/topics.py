@@ -78,8 +78,7 @@ class Topics:
                 # Tombstones stay for as long as a worker's disk may have been away and still be believed.
                 return config | {"cleanup.policy": "compact", "delete.retention.ms": str(BELIEVED_MS)}
             case "trail-changelog":
-                # Old burns may only leave together with what they burned: rows without them would be given everything anew
-                # where what was agreed before them changes.
+                # What no row follows from any more is deleted by the owner of a partition (streams/trimming.py).
                 kept_ms = -1
             case "threshold-alert" | "history-snapshot":
                 kept_ms = 34 * _DAY_MS

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from ledger import amounts
+from ledger.amounts import UNIT
 from ledger.answers import Balance
 from ledger.facts import topic
 from ledger.instants import HOUR, SECOND, Instant, instant, text
@@ -495,3 +496,26 @@ class History:
             if restarts:
                 self.desk.restart()
         return outputs
+
+
+def test_burns_older_than_the_history_leave_the_trail_and_the_balance_stays() -> None:
+    desk = Desk(read({"SEATSTREAM_PARTITIONS": "1", "SEATSTREAM_HISTORY": "P92D"}))
+    contract(desk)
+    burns = [desk.record("credit-burn", orjson.dumps(_old_burn(n))) for n in range(1_200)]
+    desk.fold(*burns)
+    assert len(list(desk.rows.scan("trail", b"b", b"c"))) == 1_200
+
+    _, unfinished = desk.at("2026-08-01T00:00:00Z").fold_once(desk.record("control", tick(desk.now)))
+    assert unfinished
+    desk.fold()
+
+    assert not list(desk.rows.scan("trail", b"b", b"c")) and not list(desk.rows.scan("trail", b"x", b"y"))
+    # Two steps of 500, and what was left: each is a row at most for each scope and day.
+    assert len(list(desk.rows.scan("state", b"b", b"c"))) == 3
+    ledger = Ledger(Overlay(desk.rows))
+    assert ledger.balances("acme", instant("2026-03-17T00:00:00Z"))[0].balance == 88 * UNIT
+
+
+def _old_burn(number: int) -> dict[str, Any]:
+    time = text(instant("2026-03-16T10:00:00Z") + number * SECOND)
+    return {"id": f"b{number}", "customer_id": "acme", "amount": "0.01", "time": time}

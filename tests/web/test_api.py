@@ -9,6 +9,8 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
+from ledger.amounts import UNIT
+from ledger.facts import CreditBurn
 from ledger.instants import instant
 from tests.ledger.language import facts
 from tests.web.cluster import Server, served
@@ -343,3 +345,33 @@ async def test_what_we_cannot_write_is_406(server: Server) -> None:
     for path, kind in ((f"{ACME}/ledger", "image/png"), (f"{ACME}/balances", "text/csv")):
         status, _, _ = await server.raw("GET", path, headers={"Accept": kind})
         assert status == 406
+
+
+async def test_what_lay_between_burns_that_have_become_one_is_gone_and_the_answer_says_what_to_ask(
+    server: Server,
+) -> None:
+    partition = server.worker.shared.all[server.worker.shared.of("acme")]
+    for number, time in enumerate(("2026-01-16T10:00:00Z", "2026-01-16T11:00:00Z")):
+        burn = CreditBurn(
+            id=f"m{number}", customer_id="acme", time=instant(time), contract_id="c-1", seat_id="ana", amount=UNIT
+        )
+        partition.fold(burn, burn.time)
+    gone, _ = partition.ledger.age(instant("2029-01-01T00:00:00Z"), 0, 100)
+    partition.ledger.flush()
+    for low, high in gone:
+        for key, _ in list(partition.rows.scan("trail", low, high)):
+            partition.rows.delete("trail", key)
+
+    for query in (
+        "balances?at=2026-01-16T10:30:00Z",
+        "ledger?from=2026-01-16T10:30:00Z",
+        "ledger?to=2026-01-16T10:30:00Z",
+        "history/balance?seat_id=ana&from=2026-01-16T10:30:00Z&to=2026-01-18T00:00:00Z&every=P1D",
+    ):
+        problem = await server.get(f"{ACME}/{query}", status=410)
+        assert problem["code"] == "too_long_ago" and problem["field"] in ("at", "from", "to")
+        assert "ask for 2026-01-16T00:00:00Z or 2026-01-17T00:00:00Z" in problem["detail"]
+    held = await server.get(f"{ACME}/balances?seat_id=ana&at=2026-01-17T00:00:00Z")
+    assert held["data"][0]["balance"] == "16.75"
+    lines = (await server.get(f"{ACME}/ledger?seat_id=ana"))["data"]
+    assert [line["cause"] for line in lines if line["type"] == "burned"] == [{"type": "credit-burns", "id": "m1"}]

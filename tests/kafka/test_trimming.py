@@ -1,0 +1,40 @@
+"""What no row follows from any more leaves the trail's changelog, and nothing else does."""
+
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from ledger.instants import DAY, HOUR, Instant, instant
+from ledger.rows import written
+from ledger.stretches import AGED_KEY, AgedRow
+from streams.clock import CLOCK_KEY, ClockRow
+from streams.trimming import Trimmer
+from tables.shard import Shard
+from tables.store import Memory, Position
+from wire.topics import Topics, ensure
+
+NOW = instant("2026-11-01T00:00:00Z")
+AGED_UNTIL = instant("2026-07-20T00:00:00Z")
+
+
+async def test_the_changelog_begins_with_what_was_folded_a_day_and_more_before_what_has_not_aged(
+    broker: str, prefix: str, tmp_path: Path
+) -> None:
+    kafka = {"bootstrap_servers": broker}
+    topics = await ensure(Topics(prefix, 1, 1, 92 * DAY // 1000), kafka)
+    changelog = TopicPartition(topics.name("trail-changelog"), 0)
+    folded_at: list[Instant] = [AGED_UNTIL - 5 * DAY, AGED_UNTIL - 3 * DAY, AGED_UNTIL - DAY, NOW]
+    async with AIOKafkaProducer(**kafka) as producer:
+        for at in folded_at:
+            await producer.send_and_wait(changelog.topic, b"row", partition=0, timestamp_ms=at // 1000)
+    shard = Shard(0, tmp_path, Memory())
+    state = {AGED_KEY: written(AgedRow(AGED_UNTIL)), CLOCK_KEY: written(ClockRow(NOW))}
+    shard.state.write(state, Position(1, 1))
+    trimmer = Trimmer(lambda: {0: shard}, topics, kafka, lateness=34 * DAY, ahead=24 * HOUR)
+
+    await trimmer.trim()
+    await trimmer.trim()
+
+    async with AIOKafkaConsumer(**kafka) as consumer:
+        assert await consumer.beginning_offsets([changelog]) == {changelog: 2}
+    shard.close()
