@@ -85,22 +85,23 @@ def seat_id(customer: int, number: int) -> str:
     return f"seat{number}@customer{customer}.test"
 
 
-def mixed(customers: int, seats: int, *, dry: bool) -> Iterator[AnyFact]:
+def mixed(
+    customers: int, seats: int, *, dry: bool, signed: Instant = SIGNED, opened: Instant = OPENED
+) -> Iterator[AnyFact]:
     """Every second customer has 40 credits a month for each seat; all have a pool, every fourth a customer's pool too.
     With `dry`, the contract's pool of every other pair of customers is burned before the first seat burns."""
     for number in range(customers):
         name = customer_id(number)
         monthly = 40 * UNIT if number % 2 else 0
         is_dry = dry and number % 4 < 2
-        yield contract(
-            name, [seat_id(number, n) for n in range(seats)], monthly=monthly, pool=5 * UNIT if is_dry else PLENTY
-        )
+        pool = 5 * UNIT if is_dry else PLENTY
+        yield contract(name, [seat_id(number, n) for n in range(seats)], monthly=monthly, pool=pool, signed=signed)
         if number % 4 == 2:
-            own = Grant(grant_id="customer", amount=PLENTY, effective_at=SIGNED, priority=300)
-            yield Granted(id=f"own-{name}", customer_id=name, time=SIGNED, grant=own)
+            own = Grant(grant_id="customer", amount=PLENTY, effective_at=signed, priority=300)
+            yield Granted(id=f"own-{name}", customer_id=name, time=signed, grant=own)
         if is_dry:
             yield CreditBurn(
-                id="emptied", customer_id=name, contract_id=CONTRACT, time=OPENED - SECOND, amount=5 * UNIT
+                id="emptied", customer_id=name, contract_id=CONTRACT, time=opened - SECOND, amount=5 * UNIT
             )
 
 
