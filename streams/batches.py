@@ -20,7 +20,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, EventT, Message
 from mode import Service
 
-from streams import header_names
+from streams import header_names, quick_records
 from streams.fold import Record
 from streams.intake import Chunk, Fetched, Intake, Source
 from streams.pulse import Pulse
@@ -32,6 +32,7 @@ FETCH_S = 0.25
 UNSURE_S = 0.02
 
 header_names.install()
+quick_records.install()
 
 
 class ChunkSchema(Schema[Any, Any]):
