@@ -73,10 +73,8 @@ class Writer:
         """
         batches = _Batches(self._producer)
         state, trail = (self._topics.name(CHANGELOGS[table]) for table in ("state", "trail"))
-        for key, value in rows["state"].items():
-            batches.add(state, self.partition, key, value)
-        for key, value in rows["trail"].items():
-            batches.add(trail, self.partition, key, value)
+        batches.add_rows(state, self.partition, rows["state"])
+        batches.add_rows(trail, self.partition, rows["trail"])
         step = STEP_HEADER, b"%d" % entry.step
         for output in outputs:
             partition = self.partition if output.partition is None else output.partition
@@ -118,6 +116,14 @@ class _Batches:
         batches.append(self._producer.create_batch())
         batches[-1].append(timestamp=self._now_ms, key=key, value=value, headers=headers)
 
+    def add_rows(self, topic: str, partition: int, rows: Mapping[bytes, bytes | None]) -> None:
+        """As `add`, for many at once: they are most of what is sent."""
+        append, now_ms = _full, self._now_ms
+        for key, value in rows.items():
+            if not append(timestamp=now_ms, key=key, value=value):
+                self.add(topic, partition, key, value)
+                append = self._batches[topic, partition][-1].append
+
     async def send(self) -> dict[tuple[str, int], int]:
         """Returns when all have arrived, with the offset after the last one for each partition of a topic."""
         sent = await asyncio.gather(*(self._send(place, batches) for place, batches in self._batches.items()))
@@ -130,6 +136,10 @@ class _Batches:
         last = (await asyncio.gather(*arrivals))[-1]
         end: int = last.offset + batches[-1].record_count()
         return end
+
+
+def _full(**message: Any) -> None:
+    """As a batch answers that takes no more."""
 
 
 def _not_fenced(record: logging.LogRecord) -> bool:
