@@ -5,7 +5,8 @@ It carries and decides nothing: `wire.codec` reads, `ledger` folds, `streams.pub
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, starmap
 from typing import Any, cast
 
 import orjson
@@ -36,7 +37,7 @@ from wire.codec import Unreadable, read
 from wire.control import Tick, read_control
 from wire.outputs import Source, dead_letter, threshold_alert, type_of
 from wire.rules import Archived, Rule, read_rule, write_rule
-from wire.topics import FORWARDED, OWN_MESSAGE_BYTES, Topics
+from wire.topics import FORWARDED, INPUTS, OWN_MESSAGE_BYTES, Topics
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +179,7 @@ class _Batch:
         self._watcher = self._watch()
         check_settings(self._book, settings.clock, self._lateness)
         self._clock = Clock(self._book, settings.clock)
+        self._inputs = {kind: f"{kind}-{partition}" for kind in INPUTS}
         #: How far each input is folded.
         self._offsets = {
             f"{kind}-{partition}": offset for kind, offset in orjson.loads(rows.get("state", CURSOR) or b"{}").items()
@@ -187,11 +189,17 @@ class _Batch:
         #: Whether there is more to do than was done, even if no record comes.
         self.unfinished = False
 
-    def take(self, record: Record) -> Iterator[Output]:
+    def take(self, record: Record) -> Iterable[Output]:
         """Folds one record; what is refused by it, or belongs elsewhere, leaves."""
-        self._offsets[f"{record.kind}-{self._partition}"] = record.offset + 1
+        self._offsets[self._inputs[record.kind]] = record.offset + 1
         if self.tally.since_ms is None:
             self.tally.since_ms = record.timestamp_ms
+        # Nearly all records are burns in the same moment as the one before, of which nothing leaves.
+        if record.kind == "credit-burn" and self._clock.told(record.timestamp_ms * 1000, None) <= self._clock.now:
+            return self._fold(record)
+        return self._take(record)
+
+    def _take(self, record: Record) -> Iterator[Output]:
         said = read_control(record.value) if record.kind == "control" else None
         now = self._clock.told(record.timestamp_ms * 1000, said)
         if now > self._clock.now:
@@ -238,22 +246,23 @@ class _Batch:
             yield Output("control", None, copy, (), partition)
         self._tell(self._partition, record.headers, Folded(result={"archived": isinstance(rule, Archived)}))
 
-    def _fold(self, record: Record) -> Iterator[Output]:
+    def _fold(self, record: Record) -> Iterable[Output]:
         fact = read(cast(Topic, record.kind), record.key, record.value, record.headers)
         if isinstance(fact, Unreadable):
-            yield from self._refuse(record, fact.refusal, fact.id)
-            return
+            return self._refuse(record, fact.refusal, fact.id)
         if not self._belongs(fact.customer_id, self._partition):
-            yield from self._forward(record, fact)
-            return
+            return self._forward(record, fact)
         outcome = self._ledger.fold(fact, self._clock.arrival(record.timestamp_ms * 1000))
         if record.headers:
             self._tell(self._partition, record.headers, outcome)
+        if type(outcome) is not Folded:
+            return self._not_folded(record, fact, outcome)
+        self._note(fact, outcome)
+        settled = self._ledger.settled()
+        return chain.from_iterable(starmap(self._settled, settled)) if settled else ()
+
+    def _not_folded(self, record: Record, fact: AnyFact, outcome: Outcome) -> Iterator[Output]:
         match outcome:
-            case Folded():
-                self._note(fact, outcome)
-                for waited, what in self._ledger.settled():
-                    yield from self._settled(waited, what)
             case Refused(refusal=refusal) | Repeated(first=Refused(refusal=refusal)):
                 yield from self._refuse(record, refusal, fact.id)
             case Waiting():
