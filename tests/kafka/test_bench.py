@@ -36,7 +36,7 @@ async def test_what_a_round_burned_is_what_was_published(bench: stream.Bench) ->
         assert _burned(one) == published
 
 
-@pytest.mark.parametrize("row", ["ledger", "plain", "rules", "latency", "recovery", "written", "engine"])
+@pytest.mark.parametrize("row", ["engine", "plain", "rules", "latency", "recovery"])
 async def test_a_row_of_the_table_is_measured(bench: stream.Bench, row: str) -> None:
     lines = await stream.measure(bench, [row])
 
