@@ -21,6 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if KAFKA_TESTS in item.path.parents:
             item.add_marker("broker")
+        elif item.get_closest_marker("broker") and item.path.parent.name != "faults":
+            raise pytest.UsageError(f"{item.nodeid} needs a broker: tests/lanes.py looks for those elsewhere")
     items.sort(key=lambda item: [item.get_closest_marker(late) is not None for late in ("broker", "compiled")])
 
 

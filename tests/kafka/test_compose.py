@@ -18,9 +18,10 @@ from tests.kafka.scene import Scene
 from tests.test_compose import ROOT, SERVICES
 
 
-@pytest.fixture
-def kafka(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """As in the compose file, but for where it listens and keeps its data."""
+    tmp_path = tmp_path_factory.mktemp("kafka")
     inside, outside, controller = _free_ports(3)
     told = {
         name.removeprefix("KAFKA_").lower().replace("_", "."): value
