@@ -14,12 +14,16 @@ from streams.broker import Broker
 from tests.faults.kinds import EVER_S, KINDS, NotHere, Stage
 from tests.faults.scene import FaultScene, NotMoving
 
+#: So many faults of a hasty campaign come one upon the other.
+HASTE = 3
+
 
 class Fault(NamedTuple):
-    """One that happened: how long partitions stood still after it, and how long they may."""
+    """One that happened: how long partitions stood still after it, and how long they may; None where the next one did not wait
+    for that."""
 
     kind: str
-    took_s: float
+    took_s: float | None
     within_s: float
 
 
@@ -37,7 +41,7 @@ class Survived:
 
     @property
     def late(self) -> list[Fault]:
-        return [fault for fault in self.faults if fault.took_s > fault.within_s]
+        return [fault for fault in self.faults if fault.took_s is not None and fault.took_s > fault.within_s]
 
 
 class Plan(NamedTuple):
@@ -67,9 +71,10 @@ async def run(
     tell: Callable[[str], object],
     *,
     broken: str = "",
+    hasty: bool = False,
     keep: Path | None = None,
 ) -> Survived:
-    """Runs one; what its workers wrote is kept under `keep`."""
+    """Runs one; what its workers wrote is kept under `keep`. `hasty`: a fault comes while the one before is still got over."""
     directory = Path(tempfile.mkdtemp(prefix="seatstream-faults-"))
     survived = Survived(seed)
     tell(f"seed {seed}: {len(of.faults)} faults, {of.nodes} broker(s), {' and '.join(of.workers)}, clock: {of.clock}")
@@ -79,7 +84,7 @@ async def run(
                 kafka.bootstrap, directory, seed, clock=of.clock, replication=of.nodes, broken=broken
             )  # fmt: skip
             try:
-                await _run(seed, of, scene, kafka, survived, tell)
+                await _run(seed, of, scene, kafka, survived, tell, hasty=hasty)
             except Exception as error:
                 survived.red = f"{type(error).__name__}: {error}"
                 survived.broken = isinstance(error, AssertionError)
@@ -93,7 +98,14 @@ async def run(
 
 
 async def _run(
-    seed: int, of: Plan, scene: FaultScene, kafka: Broker, survived: Survived, tell: Callable[[str], object]
+    seed: int,
+    of: Plan,
+    scene: FaultScene,
+    kafka: Broker,
+    survived: Survived,
+    tell: Callable[[str], object],
+    *,
+    hasty: bool,
 ) -> None:
     await scene.prepare()
     stage = Stage(scene, kafka, of.nodes, random.Random(f"faults of {seed}"))
@@ -112,7 +124,15 @@ async def _run(
             except NotHere as why:
                 tell(f"  [{number}/{len(of.faults)}] {kind}: NOT DONE: {why}")
                 continue
+            if hasty and number % HASTE and number < len(of.faults):
+                survived.faults.append(Fault(said, None, EVER_S))
+                tell(f"  [{number}/{len(of.faults)}] {kind}: {what}; and at once")
+                await asyncio.sleep(stage.chance.random() * 3)
+                stage.keep_up()
+                continue
             fault = Fault(said, *await _moving_again(stage))
+            if hasty:
+                fault = fault._replace(within_s=EVER_S)
             survived.faults.append(fault)
             _nobody_stands_still(stage)
             await scene.steps_must_follow_on()

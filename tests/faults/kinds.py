@@ -204,12 +204,8 @@ async def torn(stage: Stage, when: str) -> str:
     """A file of a disk is cut or turned over, under a worker that runs or before it comes back."""
     name, how = stage.any(), stage.chance.choice(("cut", "turned over"))
     running = when != "away" and stage.chance.random() < 0.3
-    files = [
-        path
-        for store in stage.scene.stores(name)
-        for path in store.iterdir()
-        if path.suffix in (".sst", ".log") and path.stat().st_size > 100
-    ]
+    files = [path for store in stage.scene.stores(name) for path in store.glob("*") if _size(path) > 100]
+    files = [path for path in files if path.suffix in (".sst", ".log")]
     tables = [path for path in files if path.suffix == ".sst"] or files
     if not running:
         await stage.hit(KILLED_S)
@@ -225,6 +221,13 @@ async def torn(stage: Stage, when: str) -> str:
     else:
         stage.start(name)
     return f"{told} of {name} {how}{', while it runs' if running else ''}"
+
+
+def _size(path: Path) -> int:
+    # Whoever runs may take it away meanwhile.
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
 
 
 def _tear(path: Path, how: str) -> None:
