@@ -423,7 +423,7 @@ async def written(bench: Bench) -> AsyncIterator[Line]:
 
 async def latency(bench: Bench) -> AsyncIterator[Line]:
     """Probes among burns at half of what the worker can fold, by the command that anybody may use on a cluster."""
-    async with side(bench, "ledger", Load(rules=True)) as one:
+    async with side(bench, "ledger", Load(crossing=1_000, rules=True)) as one:
         rate = (await one.round(bench.burns(BURNS))).rate / 2
         await asyncio.gather(*(worker.order(do="open") for worker in one.workers))
         burning = asyncio.create_task(_burn_steadily(one, rate))
