@@ -46,8 +46,6 @@ class Load:
     def opening(self) -> Iterator[list[Told]]:
         """What comes before the burns that are measured, in portions: each is folded before the next is told."""
         opened = now() - 2 * MINUTE
-        if self.rules:
-            yield [("alert-rule", rule["rule_id"], orjson.dumps(rule)) for rule in RULES]
         yield [_told(fact) for fact in self._facts(opened - 10 * DAY, opened)]
         if self.crossing:
             yield [
@@ -55,6 +53,9 @@ class Load:
                 for number in range(self.customers)
                 for n in range(self.seats)
             ]
+        if self.rules:
+            # Last: whoever is below a level by now is told of once, and need not cross it.
+            yield [("alert-rule", rule["rule_id"], orjson.dumps(rule)) for rule in RULES]
 
     def burns(self, count: int) -> Iterator[Told]:
         """The next burns."""
