@@ -328,8 +328,8 @@ async def million(bench: Bench) -> AsyncIterator[Line]:
 
 
 async def rules(bench: Bench) -> AsyncIterator[Line]:
-    what = "3 levels on every seat, 2 on every pool, an alert in 1,000 burns"
-    loads = Load(crossing=1_000), Load(crossing=1_000, rules=True)
+    what = "3 levels on each of 2,000 seats, 2 on each pool, an alert in 1,000 burns"
+    loads = Load(customers=100, crossing=1_000), Load(customers=100, crossing=1_000, rules=True)
     async for line in _against(bench, what, "rules", loads, asked=0.8):
         yield line
 
@@ -423,7 +423,7 @@ async def written(bench: Bench) -> AsyncIterator[Line]:
 
 async def latency(bench: Bench) -> AsyncIterator[Line]:
     """Probes among burns at half of what the worker can fold, by the command that anybody may use on a cluster."""
-    async with side(bench, "ledger", Load(crossing=1_000, rules=True)) as one:
+    async with side(bench, "ledger", Load(customers=100, crossing=1_000, rules=True)) as one:
         rate = (await one.round(bench.burns(BURNS))).rate / 2
         await asyncio.gather(*(worker.order(do="open") for worker in one.workers))
         burning = asyncio.create_task(_burn_steadily(one, rate))
