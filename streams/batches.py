@@ -32,7 +32,6 @@ FETCH_S = 0.25
 UNSURE_S = 0.02
 
 header_names.install()
-quick_records.install()
 
 
 class ChunkSchema(Schema[Any, Any]):
@@ -268,6 +267,8 @@ class ChunkTransport(driver.Transport):
         pulse: Pulse,
     ) -> None:
         super().__init__(app.conf.broker_consumer, app)
+        # Here, and not where somebody only imports us: Faust's own consumer asks records for more.
+        quick_records.install()
         self.pulse = pulse
         self.topics = topics
         self.kafka = kafka
