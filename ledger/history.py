@@ -23,7 +23,7 @@ from ledger.instants import DAY, FOREVER, ORIGIN, Instant
 from ledger.outcome import Changed, EverySeat, Scope
 from ledger.rows import Book, Scratch
 from ledger.standing import Standing
-from ledger.stretches import SCOPE, GroupStretch, Part, ScopeRow, Shared, Stretch, add
+from ledger.stretches import SCOPE, GroupStretch, Part, ScopeRow, Shared, Stretch, add, draws
 
 T = TypeVar("T")
 
@@ -332,11 +332,31 @@ def _group_as_of(account: Account, stretch: GroupStretch, at: Instant) -> GroupS
         for one in stretch.shared
     ]
     by_name = {one.name: one for one in shared}
-    for _, paid in attributions(account, stretch, fewer):
+    for _, paid in attributions(account, stretch, _of_drawers(account, fewer)):
         for name, amount in paid:
             if name in by_name:
                 by_name[name].drawn += sign * amount
     return GroupStretch(stretch.start, stretch.until, shared)
+
+
+def _of_drawers(account: Account, burns: Iterable[Burn]) -> Iterator[Burn]:
+    """Without the burns of those whose own grants paid for their whole stretch: no shared grant paid for any part of it."""
+    known: dict[bytes, tuple[ScopeRow, Stretch, bool]] = {}
+    for burn in burns:
+        found = known.get(burn.holder)
+        if found is None or _is_over(account, found[0], found[1], burn.time):
+            row = account.book.load(SCOPE, account.scope_key(burn.holder))
+            assert row is not None
+            stretch = account.stretch_at(row, burn.time)
+            assert stretch is not None
+            found = known[burn.holder] = row, stretch, any(draws(stretch.own, stretch.parts)[1])
+        if found[2]:
+            yield burn
+
+
+def _is_over(account: Account, row: ScopeRow, stretch: Stretch, at: Instant) -> bool:
+    following = account.stretch_after(row, stretch.start)
+    return following is not None and following.start <= at
 
 
 def attributions(

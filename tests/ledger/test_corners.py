@@ -896,3 +896,29 @@ def test_the_lines_of_one_instant_stand_in_the_order_of_the_law() -> None:
     order = [["expired", "voided"], ["debt_forgiven", "forfeited", "lifted"], ["moved_out"], ["moved_in"],
              ["granted", "restored"], ["adjusted"], ["lapsed"], ["debt_paid"], ["burned"], ["overage"]]  # fmt: skip
     assert [sorted(kind for kind in _STEP if _STEP[kind] == step) for step in sorted(set(_STEP.values()))] == order
+
+
+def test_what_a_pool_had_then_counts_who_drew_on_it_and_when(play: Play) -> None:
+    """Ana's own credits are enough in January and not in February, bo's the other way round; the pool lives through both."""
+    story = play("""
+        subscription team seats ana bo cy
+        recurring monthly 10 per seat of team every P1M
+        grant ours 100 from 2026-01-01
+        burn 4 by ana at 01-05
+        burn 15 by bo at 01-06
+        burn 3 by ana at 01-07
+        burn 12 by ana at 02-05
+        burn 8 by bo at 02-06
+        burn 1 by bo at 02-07
+        burn 2 by cy at 02-20
+        burn 2 by cy at 02-21
+        burn 9 by cy at 02-22
+        burn 1 by cy at 02-23
+        burn 1 by cy at 02-24
+        burn 1 by cy at 02-25
+        burn 1 by cy at 02-26
+        burn 1 by cy at 02-27
+    """)
+    then = {"01-06": "100", "01-08": "95", "02-05": "95", "02-06": "93", "02-10": "93", "02-23": "90", "02-25": "88"}
+
+    assert {at: story.balance("pool", at) for at in then} == then
