@@ -48,6 +48,7 @@ bench: .venv/ready-to-develop  ## what we measure, as tables
 	@$(BIN)/python -m bench.ledger
 	@$(BIN)/python -m bench.alerts
 	@$(BIN)/python -m bench.stream
+	@$(BIN)/python -m bench.http
 
 wheel: .venv/ready-to-develop  ## dist/: the sdist, and the wheel made from it with the ledger compiled (needs a C compiler)
 	@SEATSTREAM_BUILD=compiled $(BIN)/python -m uv build --quiet --no-build-isolation --offline --python $(BIN)/python
