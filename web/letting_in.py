@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
@@ -100,14 +101,17 @@ def _check_same_site(request: web.Request) -> None:
 
 def _check_loopback(request: web.Request) -> None:
     """Somebody's own name may resolve to this machine: a browser would let their page read our answers."""
-    host = request.headers.get("Host", "")
+    if not _is_loopback(request.headers.get("Host", "")):
+        raise Problem(421, "not_loopback", "without tokens only this machine is answered, by its loopback address")
+
+
+@lru_cache(maxsize=1_000)
+def _is_loopback(host: str) -> bool:
     name = host.rsplit(":", 1)[0].strip("[]") if not host.endswith("]") else host.strip("[]")
     try:
-        ours = ip_address(name).is_loopback
+        return ip_address(name).is_loopback
     except ValueError:
-        ours = name == "localhost"
-    if not ours:
-        raise Problem(421, "not_loopback", "without tokens only this machine is answered, by its loopback address")
+        return name == "localhost"
 
 
 class Buckets:
