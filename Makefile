@@ -47,6 +47,7 @@ mutate: .venv/ready-to-develop  ## breaks the ledger's rules one place at a time
 bench: .venv/ready-to-develop  ## what we measure, as tables
 	@$(BIN)/python -m bench.ledger
 	@$(BIN)/python -m bench.alerts
+	@$(BIN)/python -m bench.ageing
 	@$(BIN)/python -m bench.stream
 	@$(BIN)/python -m bench.http
 
