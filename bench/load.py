@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from bench.customers import PLENTY, contract, customer_id, mixed, seat_id
 from ledger import amounts, instants
-from ledger.amounts import UNIT
+from ledger.amounts import UNIT, Amount
 from ledger.facts import AnyFact, topic
 from ledger.instants import DAY, MINUTE, SECOND, Instant
 from wire.codec import write
@@ -48,14 +48,21 @@ class Load:
         opened = now() - 2 * MINUTE
         yield [_told(fact) for fact in self._facts(opened - 10 * DAY, opened)]
         if self.crossing:
-            yield [
-                self._burn(number, n, instants.text(now()), self._chance.randrange(1, MONTHLY))
-                for number in range(self.customers)
-                for n in range(self.seats)
-            ]
+            yield self._each_seat(MONTHLY)
         if self.rules:
-            # Last: whoever is below a level by now is told of once, and need not cross it.
+            # Then: whoever is below a level by now is told of once, and need not cross it.
             yield [("alert-rule", rule["rule_id"], orjson.dumps(rule)) for rule in RULES]
+        if self.crossing:
+            # The first burn of a seat after a rule came is looked at from near.
+            yield self._each_seat(2)
+
+    def _each_seat(self, most: Amount) -> list[Told]:
+        at = instants.text(now())
+        return [
+            self._burn(number, seat, at, self._chance.randrange(1, most))
+            for number in range(self.customers)
+            for seat in range(self.seats)
+        ]
 
     def burns(self, count: int) -> Iterator[Told]:
         """The next burns."""
@@ -88,7 +95,7 @@ class Load:
             for number in range(self.customers)
         )  # fmt: skip
 
-    def _burn(self, number: int, seat: int, at: str, amount: int) -> Told:
+    def _burn(self, number: int, seat: int, at: str, amount: Amount) -> Told:
         self._number += 1
         customer = customer_id(number)
         value = (
