@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import orjson
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ledger.rows import Breathe
 from streams import app as engine
@@ -33,7 +34,7 @@ from streams.wiring import build
 from streams.worker import work
 from tables import store
 from tables.overlay import DROP, Overlay, Table
-from tables.shard import Shard
+from tables.shard import TABLES, Shard
 from wire.topics import Topics
 
 #: A sum that reaches this is told.
@@ -245,8 +246,11 @@ def run_plain(fold: Any, answers: TextIO) -> int:
     settings.data.mkdir(parents=True, exist_ok=True)
     topics = settings.topics
     fold = fold or Bookkeeper(settings, topics)
+    name = f"{settings.group}-plain"
+    # It would look at them before all of Kafka knows them.
+    asyncio.run(_make([f"{name}-{table}-changelog" for table in TABLES], settings))
     app = faust.App(
-        f"{settings.group}-plain",
+        name,
         broker=f"kafka://{settings.broker[0]}",
         store="rocksdb://",
         datadir=str(settings.data),
@@ -302,6 +306,17 @@ def run_plain(fold: Any, answers: TextIO) -> int:
     logging.disable(logging.WARNING)
     app.Worker(loglevel="error", quiet=True, redirect_stdouts=False).execute_from_commandline()
     return 0
+
+
+async def _make(names: Sequence[str], settings: Settings) -> None:
+    admin = AIOKafkaAdminClient(**settings.kafka())
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, settings.topics.partitions, 1) for name in names])
+        while any(not topic["partitions"] for topic in await admin.describe_topics(list(names))):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    finally:
+        await admin.close()
 
 
 def _go_on() -> None:

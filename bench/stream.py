@@ -37,6 +37,8 @@ BURNS: Final = 100_000
 #: One event at a time is slower.
 PLAIN_BURNS: Final = 4_000
 PLAIN_EVENTS: Final = 20_000
+#: Somebody who does not answer for so long never will.
+PATIENCE_S: Final = 900.0
 
 
 class Line(NamedTuple):
@@ -83,7 +85,10 @@ class Worker:
     async def order(self, **order: Any) -> dict[str, Any]:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        line = await self._process.stdout.readline()
+        try:
+            line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE_S)
+        except TimeoutError:
+            raise Broken(f"the worker said nothing for {PATIENCE_S:.0f} s") from None
         answer: dict[str, Any] = json.loads(line) if line else {"failed": "the worker ended"}
         if "failed" in answer:
             raise Broken(answer["failed"])
