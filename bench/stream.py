@@ -193,7 +193,9 @@ class Side:
         begun = time.time()
         answers = await self._fold()
         ended = max(answer["ended"] for answer in answers)
-        return Round(burns, ended - begun, max(answer["said"] for answer in answers) - begun, answers)
+        found = Round(burns, ended - begun, max(answer["said"] for answer in answers) - begun, answers)
+        self.bench.say(f"  {self.program}: {found.rate:,.0f}/s, {found.cpu_us:.1f} us of CPU each")
+        return found
 
     async def _fold(self) -> list[dict[str, Any]]:
         return list(await asyncio.gather(*(worker.order(fold=self.sender.ends) for worker in self.workers)))
