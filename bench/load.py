@@ -121,28 +121,34 @@ class Sender:
     def __init__(self, topics: Topics, kafka: Mapping[str, Any]) -> None:
         self._topics = topics
         self._kafka = kafka
+        self._producer: AIOKafkaProducer | None = None
         self._keys: dict[str, tuple[bytes, int]] = {}
         self.ends: dict[str, list[int]] = {}
 
     async def send(self, told: Iterable[Told]) -> None:
         """Returns when all of it has arrived."""
-        async with AIOKafkaProducer(**self._kafka, max_batch_size=1 << 19, max_request_size=4 << 20) as producer:
-            batches: dict[tuple[str, int], Any] = {}
-            sent = []
-            for kind, whose, value in told:
-                key, partition = self._key(whose)
-                place = kind, partition
-                batch = batches.get(place)
-                if batch is None or batch.append(timestamp=None, key=key, value=value) is None:
-                    if batch is not None:
-                        sent.append(await producer.send_batch(batch, self._topics.name(kind), partition=partition))
-                    batch = batches[place] = producer.create_batch()
-                    batch.append(timestamp=None, key=key, value=value)
-                self.ends.setdefault(kind, [0] * self._topics.partitions)[partition] += 1
-            for (kind, partition), batch in batches.items():
-                sent.append(await producer.send_batch(batch, self._topics.name(kind), partition=partition))
-            for arrival in sent:
-                await arrival
+        if self._producer is None:
+            self._producer = AIOKafkaProducer(**self._kafka, max_batch_size=1 << 19, max_request_size=4 << 20)
+            await self._producer.start()
+        producer, batches, sent = self._producer, dict[tuple[str, int], Any](), []
+        for kind, whose, value in told:
+            key, partition = self._key(whose)
+            place = kind, partition
+            batch = batches.get(place)
+            if batch is None or batch.append(timestamp=None, key=key, value=value) is None:
+                if batch is not None:
+                    sent.append(await producer.send_batch(batch, self._topics.name(kind), partition=partition))
+                batch = batches[place] = producer.create_batch()
+                batch.append(timestamp=None, key=key, value=value)
+            self.ends.setdefault(kind, [0] * self._topics.partitions)[partition] += 1
+        for (kind, partition), batch in batches.items():
+            sent.append(await producer.send_batch(batch, self._topics.name(kind), partition=partition))
+        for arrival in sent:
+            await arrival
+
+    async def end(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
 
     def _key(self, whose: str) -> tuple[bytes, int]:
         found = self._keys.get(whose)

@@ -237,6 +237,7 @@ async def side(
         yield one
     finally:
         await one.end()
+        await one.sender.end()
         shutil.rmtree(settings.data, ignore_errors=True)
         await _forget(settings, topics)
 
