@@ -84,8 +84,9 @@ class Shelf:
         self._is_new = group is None
         self.group = GroupRow(GroupStretch(ORIGIN, FOREVER, [])) if group is None else group
         aged = book.load(AGED, AGED_KEY)
-        #: From when on every burn has a row of its own.
-        self.single_from = ORIGIN if aged is None else aged.until
+        #: From when on every burn has a row of its own; and before when, by the clock, none has.
+        self.single_from = max(self.group.aged, ORIGIN if aged is None else aged.until)
+        self.horizon: Instant = ORIGIN
         #: While burns are played again: the newest that was; those after it are not there yet.
         self._reached: tuple[Instant, str] | None = None
 
@@ -261,6 +262,20 @@ class Shelf:
         since = b"" if first is None else instant_key(first)
         rows.put("state", b"b" + self._prefix + number_key(number) + place, encode_amount(amount) + since)
         rows.put("state", b"x" + self._prefix + place, encode_amount(amount) + holder)
+
+    def holds(self, whose: bytes) -> bool:
+        """Whether burns are of this account: by era, account and scope, as in their keys."""
+        return whose[4:].startswith(self._prefix)
+
+    def spans(self, until: Instant) -> list[tuple[bytes, bytes]]:
+        """Where the burns that have not aged lie in the trail, before the end of an era: from which key, until before which."""
+        prefixes = [prefix for table, prefix, _ in self._parts_of(b"b", self.single_from, until) if table == "trail"]
+        return [(prefix, after(prefix)) for prefix in prefixes]
+
+    def aged(self, until: Instant) -> None:
+        """All burns before then have."""
+        self.group.aged = self.single_from = until
+        self.book.save(GROUP, self._group_key, self.group)
 
     def first_of(self, burn: Burn) -> Instant | None:
         """When the first of the burns was that are kept as this one; None where it is only itself."""

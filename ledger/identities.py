@@ -30,7 +30,6 @@ from ledger.known_rows import KNOWN, KNOWN_FOR_EVER, KnownRow
 from ledger.outcome import FORGIVEN, Folded, Outcome, Refusal, Refused, Waiting
 from ledger.partition import Partition, Refuse
 from ledger.rows import number_key, written
-from ledger.stretches import AGED, AGED_KEY
 
 _encode = msgspec.json.Encoder().encode
 _decode_outcome = msgspec.json.Decoder(Folded | Refused | Waiting).decode
@@ -46,10 +45,15 @@ def _generation_key(generation: int) -> bytes:
     return b"i" + (generation + (1 << 31)).to_bytes(4, "big")
 
 
+def known_from(now: Instant, lateness: Span) -> Instant:
+    """The identities that were known until before this instant nobody will ask for again (D25). One generation more is kept,
+    for a fact whose append time is a little behind the clock."""
+    return (now // lateness - 2) * lateness
+
+
 def forgotten(now: Instant, lateness: Span) -> tuple[bytes, bytes]:
-    """From which key, and until before which one, the trail holds identities that nobody will ask for again (D25): they may
-    leave, all at once. One generation more is kept, for a fact whose append time is a little behind the clock."""
-    return _generation_key(-(1 << 31)), _generation_key(now // lateness - 2)
+    """From which key, and until before which one, the trail holds them: they may leave, all at once."""
+    return _generation_key(-(1 << 31)), _generation_key(known_from(now, lateness) // lateness)
 
 
 class Identities(Partition):
@@ -138,9 +142,9 @@ class Identities(Partition):
     def _check_times(self, fact: AnyFact, arrived_at: Instant) -> None:
         earliest, field = earliest_change(fact)
         bound = arrived_at - self.lateness
-        if isinstance(fact, CreditBurn) and (aged := self.book.load(AGED, AGED_KEY)) is not None:
+        if isinstance(fact, CreditBurn):
             # However far behind the clock it arrived: where burns have aged there is no place for another.
-            bound = max(bound, aged.until)
+            bound = max(bound, self.horizon)
         if earliest < bound:
             raise Refuse("too_late", field, "is further back than the lateness bound; send it as of now", "L16")
         if isinstance(fact, CreditBurn) and fact.time > arrived_at + self.ahead and arrived_at != ORIGIN:

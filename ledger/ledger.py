@@ -64,10 +64,13 @@ class Ledger(Agreements):
         self._at_hand.clear()
         self._prefixes.clear()
 
-    def age(self, now: Instant, history: Span, most: int) -> tuple[list[tuple[bytes, bytes]], bool]:
-        """Lets up to `most` burns age that are older than `history`, and older than what a fact that arrives now may still
-        change, however far behind the clock. See `ageing.age`; only between `flush` and the next fold."""
-        return ageing.age(self.book, now - max(history, 2 * self.lateness), most)
+    def age(self, most: int) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """Lets up to `most` burns before the horizon age, as `ageing.age` says; only between `flush` and the next fold."""
+        return ageing.age(self.book, self.horizon, most)
+
+    def come_to(self, clock: Instant, history: Span) -> None:
+        """Time has passed: from here on this is the horizon."""
+        self.horizon = ageing.horizon(clock, history, self.lateness, self.wait)
 
     # --- folding ---
 
@@ -389,7 +392,7 @@ class Ledger(Agreements):
         key, known = self._identity(who, probe, arrived_at, later=self.wait)
         if known is None or known.paid is None:
             raise Missing("unknown_burn", "burn_id", f"burn {fact.burn_id} is not known", f"burn:{fact.burn_id}")
-        if known.time < arrived_at - self.lateness:
+        if known.time < max(arrived_at - self.lateness, self.horizon):
             raise Refuse("too_late", "burn_id", "names a burn further back than the lateness bound", "L16")
         if known.voided:
             return

@@ -4,7 +4,7 @@ from ledger.balances import Account
 from ledger.contracts import CONTRACT, CUSTOMER, ContractRow, CustomerRow, contract_key, customer_key, load_contract
 from ledger.facts import AnyFact
 from ledger.history import changed
-from ledger.instants import DAY, HOUR, MINUTE, Instant, Span
+from ledger.instants import DAY, HOUR, MINUTE, ORIGIN, Instant, Span
 from ledger.outcome import Changed, EverySeat, Outcome, Refusal
 from ledger.rows import Book, Breathe, Rows, nobody_waits, number_key
 
@@ -70,6 +70,8 @@ class Partition:
         self.wait = wait
         self.wait_customer = wait_customer
         self.wait_partition = wait_partition
+        #: Before when burns have aged, or are taken to have (ledger.ageing).
+        self.horizon: Instant = ORIGIN
         self._settled: list[tuple[AnyFact, Outcome]] = []
         self._accounts: dict[int, dict[str, Account]] = {}
         self._at_hand: dict[str, AtHand] = {}
@@ -83,6 +85,7 @@ class Partition:
             account = accounts[credit_type] = Account(self.book, who, credit_type)
         elif len(account.briefs) != len(who.contracts):
             account.look_again()
+        account.horizon = self.horizon
         return account
 
     def _changed(self, customer_id: str, who: CustomerRow) -> tuple[Changed | EverySeat, ...]:

@@ -5,6 +5,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from ledger.account_rows import Burn
+from ledger.ageing import finish
 from ledger.amounts import Amount
 from ledger.grants import Holder, holder_key, holder_of
 from ledger.instants import FOREVER, ORIGIN, Instant
@@ -65,6 +66,7 @@ class Replaying(Settling):
         burns from then on are played again. Without such burns this costs nothing."""
         if self._reached is not None:
             raise LawBroken("L15", "what is played again in order has nothing after it")
+        self._finish_ageing(since)
         self._hands.clear()
         self._seats.clear()
         keys = set()
@@ -117,6 +119,10 @@ class Replaying(Settling):
             different = self._different(seen.get(key, []), self._seen(key, since), burned.get(key, since))
             if different is not None:
                 self.touch(key, max(different, since))
+
+    def _finish_ageing(self, since: Instant) -> None:
+        if since < self.horizon and self.single_from < self.horizon and self.group.first < self.horizon:
+            finish(self, self.horizon)
 
     def _seen(self, key: bytes, since: Instant) -> list[Seen]:
         """All that a scope's balances from an instant on follow from."""
@@ -189,6 +195,7 @@ class Replaying(Settling):
         """The grants of some seats changed, each from an instant on: their burns from then on are played again, nobody
         else's; but for what carried moves and debts connect, where all are."""
         since = min(holders.values())
+        self._finish_ageing(since)
         if self.owed_since(since) or any(self._moves_since(holder, changed) for holder, changed in holders.items()):
             self.rebuild(since, holders)
             return

@@ -95,12 +95,14 @@ class GroupStretch(Row):
 
 
 class GroupRow(Row):
-    """The account's newest stretch; when its first and last burns were; how many scopes have a number."""
+    """The account's newest stretch; when its first and last burns were; how many scopes have a number; up to when its burns
+    have aged, where they did so before their turn."""
 
     stretch: GroupStretch
     first: Instant = FOREVER
     last: Instant = ORIGIN
     scopes: int = 0
+    aged: Instant = ORIGIN
 
 
 class DebtorRow(Row):
@@ -109,11 +111,28 @@ class DebtorRow(Row):
     holder: bytes
 
 
+class TogetherRow(Row):
+    """Burns of a scope that become one (ledger.ageing), between two steps: how many, when the first was, which the last is, and
+    their sum; before which instant and place another one is one of them."""
+
+    whose: bytes
+    holder: bytes
+    count: int
+    first: Instant
+    time: Instant
+    id: str
+    amount: Amount
+    until: Instant
+    limit: bytes
+
+
 class AgedRow(Row):
-    """Up to where a partition's burns have aged, a boundary of eras, and the key at which the work goes on in the next one."""
+    """Up to where a partition's burns have aged, a boundary of eras, and the key at which the work goes on in the next one,
+    with what is at hand there."""
 
     until: Instant = ORIGIN
     next_key: bytes = b""
+    at_hand: TogetherRow | None = None
 
 
 SCOPE = Kind("state", b"S", ScopeRow)

@@ -14,8 +14,8 @@ import orjson
 from alerts.watcher import Memory, Watcher
 from ledger import instants
 from ledger.facts import AnyFact, BurnVoided, CreditBurn, Topic, topic
-from ledger.identities import forgotten
-from ledger.instants import FOREVER, ORIGIN, Instant
+from ledger.identities import forgotten, known_from
+from ledger.instants import DAY, FOREVER, ORIGIN, Instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refusal, Refused, Repeated, Waiting
 from ledger.row import Row
@@ -111,9 +111,10 @@ class Bookkeeper:
         for record in records:
             yield from batch.take(record)
             breathe()
+        is_ageing = batch.age()
         yield from batch.publish()
         batch.tally.strangers = self._strangers.count(rows, batch.burned)
-        if batch.unfinished:
+        if is_ageing or batch.unfinished:
             yield UNFINISHED
 
     def committed(self, partition: int) -> None:
@@ -179,6 +180,7 @@ class _Batch:
         self._watcher = self._watch()
         check_settings(self._book, settings.clock, self._lateness)
         self._clock = Clock(self._book, settings.clock)
+        self._ledger.come_to(self._clock.before, settings.history_ms * 1000)
         self._inputs = {kind: f"{kind}-{partition}" for kind in INPUTS}
         #: How far each input is folded.
         self._offsets = {
@@ -219,11 +221,13 @@ class _Batch:
         """Time passes: what has happened by itself since is said on top of all that was folded before."""
         if now >= self._passes_at:
             yield from self.publish()
-        first_word, before = self._clock.now == ORIGIN, self._clock.now
+        first_word = self._clock.now == ORIGIN
+        self._clock.move(now)
+        before = self._clock.before
         if not first_word and now // self._lateness > before // self._lateness:
-            # By where the clock was: one broker whose clock was wrong once must not cost all identities.
             self._rows.drop(*forgotten(before, self._lateness))
-        self._clock.now = now
+            self._clock.forgotten = known_from(before, self._lateness)
+        self._ledger.come_to(before, self._settings.history_ms * 1000)
         self._passes_at = self._next_pass()
         if first_word:
             self._ledger.begin_waits(now)
@@ -280,10 +284,19 @@ class _Batch:
                     extra={"fact_id": fact.id, "customer_id": fact.customer_id, "topic": record.kind},
                 )  # fmt: skip
 
-    def publish(self) -> Iterator[Output]:
-        """Says what has become different, as of the clock; and lets what is old enough age."""
+    def age(self) -> bool:
+        """Lets a step of what is old enough age; whether another one is due. No fewer burns than came, so that it keeps up with
+        them."""
         self._ledger.flush()
-        is_ageing = self._age()
+        gone, more = self._ledger.age(max(BURNS_AGED_A_STEP, self.tally.burns))
+        self._ledger.flush()
+        for start, end in gone:
+            self._rows.drop(start, end)
+        return more
+
+    def publish(self) -> Iterator[Output]:
+        """Says what has become different, as of the clock."""
+        self._ledger.flush()
         self._clock.save()
         self._book.close()
         publisher = Publisher(
@@ -291,7 +304,8 @@ class _Batch:
             self._notes,
             self._remembered.said,
             every=self._settings.snapshot_ms * 1000,
-            lateness=self._settings.lateness_ms * 1000,
+            # A fact may have waited, and the clock may be of another broker than its record's.
+            settled_after=self._lateness + self._ledger.wait + DAY,
         )
         for message in publisher.messages():
             self.tally.snapshots[type_of(message)] += 1
@@ -300,18 +314,8 @@ class _Batch:
             self.tally.alerts[alert.rule_id, alert.state] += 1
             message = threshold_alert(alert, self._as_of())
             yield Output("threshold-alert", message.key, message.value, message.headers)
-        self.unfinished = is_ageing or publisher.unfinished or self._watcher.is_behind()
+        self.unfinished = publisher.unfinished or self._watcher.is_behind()
         self._notes, self._watcher = Notes(), self._watch()
-
-    def _age(self) -> bool:
-        """A step of it; whether another one is due. No fewer burns than came, so that it keeps up with them."""
-        gone, more = self._ledger.age(
-            self._clock.now, self._settings.history_ms * 1000, max(BURNS_AGED_A_STEP, self.tally.burns)
-        )
-        self._ledger.flush()
-        for start, end in gone:
-            self._rows.drop(start, end)
-        return more
 
     def _watch(self) -> Watcher:
         return Watcher(

@@ -9,7 +9,12 @@ from wire.control import Tick
 
 
 class ClockRow(Row):
+    """Where the clock stands, where it stood before it moved last, and which identities it has let go: those that were known
+    until before `forgotten`."""
+
     now: Instant
+    before: Instant = ORIGIN
+    forgotten: Instant = ORIGIN
 
 
 class ObeyedRow(Row):
@@ -57,7 +62,14 @@ class Clock:
         self._book = book
         self._source = source
         kept = book.load(CLOCK, CLOCK_KEY)
-        self.now = self._kept = ORIGIN if kept is None else kept.now
+        row = ClockRow(ORIGIN) if kept is None else kept
+        self.now, self.before, self.forgotten = row.now, row.before, row.forgotten
+        self._kept = self.now
+
+    def move(self, now: Instant) -> None:
+        """Time passes. What is thrown away is thrown away by where the clock stood `before`: one broker whose clock was wrong
+        once must not cost what nobody can bring back."""
+        self.before, self.now = self.now, now
 
     def told(self, appended_at: Instant, said: object) -> Instant:
         """What time a record says that it is; `said`: what one of `control` says."""
@@ -71,5 +83,5 @@ class Clock:
 
     def save(self) -> None:
         if self.now != self._kept:
-            self._book.save(CLOCK, CLOCK_KEY, ClockRow(self.now))
+            self._book.save(CLOCK, CLOCK_KEY, ClockRow(self.now, self.before, self.forgotten))
             self._kept = self.now

@@ -32,7 +32,8 @@ class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int
     ahead_ms: int
     snapshot_ms: int
-    history_ms: int
+    #: As it was before anything aged.
+    history_ms: int = 92 * 86_400_000
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

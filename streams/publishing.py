@@ -38,13 +38,13 @@ KEYS_A_STEP: Final = 1_000
 class Publisher:
     """The snapshots of one batch, at the moment of its end."""
 
-    def __init__(self, moment: Moment, notes: Notes, marks: Marks, *, every: Span, lateness: Span) -> None:
+    def __init__(self, moment: Moment, notes: Notes, marks: Marks, *, every: Span, settled_after: Span) -> None:
         self._moment = moment
         self._notes = notes
         self._book = moment.book()
         self._tasks = Tasks(self._book)
         self._balances = BalanceSnapshots(moment, self._book, self._tasks, marks, every)
-        self._seats = SeatSnapshots(moment, self._book, notes, lateness)
+        self._seats = SeatSnapshots(moment, self._book, notes, settled_after)
         #: Whether more is to be said than was; known once all `messages` are taken.
         self.unfinished = False
 

@@ -85,7 +85,7 @@ class ChargeRow(Row):
 
 class SeatsRow(Row):
     """What was said of a subscription: its counts as of `at`, and what was charged. Charges before `charged_from` are
-    settled: no fact may reach so far back."""
+    settled: a fact that reaches further back only adds to them."""
 
     at: Instant = ORIGIN
     counts: Counts | None = None

@@ -15,14 +15,14 @@ from wire.outputs import Message, charge_corrected, seats_changed, seats_charged
 
 
 class SeatSnapshots:
-    """Says the counts of subscriptions as they are at a moment, and what is due for them. Charges older than `lateness`
-    are settled."""
+    """Says the counts of subscriptions as they are at a moment, and what is due for them. What was due longer ago than
+    `settled_after` no fact changes any more, but one that takes an end away."""
 
-    def __init__(self, moment: Moment, book: Book, notes: Notes, lateness: Span) -> None:
+    def __init__(self, moment: Moment, book: Book, notes: Notes, settled_after: Span) -> None:
         self._moment = moment
         self._book = book
         self._notes = notes
-        self._lateness = lateness
+        self._settled_after = settled_after
 
     def correct(self, customer_id: str, contract_id: str, subscription_id: str, note: SeatsNote) -> Iterator[Message]:
         """What a late edit changed in the last counts said of a subscription."""
@@ -79,7 +79,7 @@ class SeatSnapshots:
     ) -> Iterator[Message]:
         """What has become due until then, and what a late fact changed in charges that were said."""
         contract_id, subscription_id = found[0].contract_id, found[1].subscription_id
-        due = {_which(one): one for one in asked.charges(found, said.charged_from, until + 1)}
+        due = {_which(one): one for one in self._due(asked, found, said, until, note)}
         before = {_which(one): one for one in (said_charge(contract_id, subscription_id, row) for row in said.charged)}
         for which, charge in before.items():
             if which not in due and charge.time <= until:
@@ -98,13 +98,29 @@ class SeatSnapshots:
                 occasion = self._moment.occasion(customer_id, contract_id, charge.time, why, until)
                 yield from charge_corrected(occasion, charge, previous)
         # Where the clock has passed much at once, what follows is not said yet.
-        said.charged_from = max(said.charged_from, until - self._lateness)
-        said.charged = [charge_row(one) for one in before.values() if one.time >= said.charged_from]
+        said.charged_from = max(said.charged_from, until - self._settled_after)
+        said.charged = [charge_row(one) for one in before.values() if _may_change(one, said.charged_from)]
+
+    def _due(
+        self, asked: Asked, found: Found, said: SeatsRow, until: Instant, note: SeatsNote | None
+    ) -> Iterator[Charge]:
+        """What may not have been said yet, or become another."""
+        yield from asked.charges(found, said.charged_from, until + 1)
+        if note is not None and note.since < said.charged_from:
+            # An end that was long ago is no more: nothing was said of the seats that count since.
+            for charge in asked.charges(found, note.since, said.charged_from):
+                if charge.since >= note.since:
+                    yield charge
 
 
 def _which(charge: Charge) -> tuple[Instant, str]:
     """A subscription has one charge of a kind for each instant."""
     return charge.since, charge.kind
+
+
+def _may_change(charge: Charge, settled: Instant) -> bool:
+    """What was taken back may be due once more, with the next period."""
+    return charge.time >= settled or (not charge.seats and charge.period_to >= settled)
 
 
 def _taken_back(charge: Charge) -> Charge:

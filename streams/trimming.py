@@ -35,14 +35,11 @@ class Trimmer:
         shards: Callable[[], Mapping[int, Shard]],
         topics: Topics,
         kafka: Mapping[str, Any],
-        *,
-        lateness: Span,
         ahead: Span,
     ) -> None:
         self._shards = shards
         self._topic = topics.name("trail-changelog")
         self._kafka = kafka
-        self._lateness = lateness
         self._ahead = ahead
         #: Up to when each partition's changelog was trimmed last.
         self._trimmed: dict[int, Instant] = {}
@@ -60,7 +57,7 @@ class Trimmer:
         """Deletes what was written before all that a row follows from."""
         due = {}
         for partition, shard in self._shards().items():
-            at = unneeded_before(Book(Overlay(shard)), self._lateness, self._ahead)
+            at = unneeded_before(Book(Overlay(shard)), self._ahead)
             if at > self._trimmed.get(partition, ORIGIN):
                 due[partition] = at
         if not due:
@@ -84,10 +81,10 @@ class Trimmer:
         self._trimmed.update(due)
 
 
-def unneeded_before(book: Book, lateness: Span, ahead: Span) -> Instant:
-    """No row of the trail follows from what was folded before this instant: a burn may have been as far `ahead`, an identity is
-    kept for up to three lateness bounds, and two brokers' clocks may be a day apart."""
+def unneeded_before(book: Book, ahead: Span) -> Instant:
+    """No row of the trail follows from what was folded before this instant: it burned no later than so far `ahead`, or was
+    known no longer, and two brokers' clocks may be a day apart."""
     clock = book.load(CLOCK, CLOCK_KEY)
     if clock is None:
         return ORIGIN
-    return max(ORIGIN, min(aged_until(book), clock.now - 3 * lateness) - ahead - DAY)
+    return max(ORIGIN, min(aged_until(book), clock.forgotten) - ahead - DAY)

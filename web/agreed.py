@@ -30,7 +30,7 @@ def customers(view: View, asked: Customers, behind: str | None, allowed: Callabl
 
 def customer(view: View, customer_id: str, asked: Customer) -> Plain:
     subject = Subject(view, customer_id)
-    at = subject.at(asked.at)
+    at = subject.told(subject.at(asked.at))
     data = {
         "customer_id": customer_id,
         "contracts": [contract(subject, brief, at) for brief in subject.contracts()],

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
-from ledger import amounts, entries, paging
+from ledger import amounts, entries, history, paging
 from ledger.answers import Entry
 from ledger.instants import DAY, Every, Instant
 from ledger.outcome import Scope
@@ -38,7 +38,7 @@ MOST_SEGMENTS: Final = 1_000
 
 def of_customer(view: View, customer_id: str, asked: CustomerPage) -> Plain:
     subject = Subject(view, customer_id)
-    at = subject.at(picked(asked.at))
+    at = subject.told(subject.at(picked(asked.at)))
     held = customer(view, customer_id, Customer(at=picked(asked.at)))["data"]
     seats = _least_first(subject, asked, at) if asked.sort == "left" else _by_id(subject, asked, at)
     shown = {"contracts": held["contracts"], "pools": held["balances"], "at": at}
@@ -85,7 +85,7 @@ def _seat(row: paging.Held) -> Plain:
 
 def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage) -> Plain:
     subject = Subject(view, customer_id)
-    at = subject.at(picked(asked.at))
+    at = subject.told(subject.at(picked(asked.at)))
     brief = subject.contract_of(seat_id, at) if asked.contract_id is None else subject.named(asked.contract_id)
     named: dict[str, Any] = {
         "contract_id": brief.contract_id, "seat_ids": [seat_id], "credit_type": asked.credit_type,
@@ -101,7 +101,8 @@ def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage) -> Plai
     times = {Every(POINTS_HOURS, "hour").point(since, n) for n in range(2 * (BACK + DAY) // DAY + 1)}
     # Where a grant begins or ends the curve has its step, not half a day later.
     times |= {instant for instant, _ in events(grants, since, until)}
-    windows = entries.curve(subject.book, customer_id, scope, sorted(times), since)
+    told = sorted(at for at in times if history.is_told(subject.book, customer_id, at, scope))
+    windows = entries.curve(subject.book, customer_id, scope, told, since)
     return {
         "row": _seat(held),
         "contract_id": brief.contract_id,

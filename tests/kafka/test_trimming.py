@@ -28,9 +28,9 @@ async def test_the_changelog_begins_with_what_was_folded_a_day_and_more_before_w
         for at in folded_at:
             await producer.send_and_wait(changelog.topic, b"row", partition=0, timestamp_ms=at // 1000)
     shard = Shard(0, tmp_path, Memory())
-    state = {AGED_KEY: written(AgedRow(AGED_UNTIL)), CLOCK_KEY: written(ClockRow(NOW))}
+    state = {AGED_KEY: written(AgedRow(AGED_UNTIL)), CLOCK_KEY: written(ClockRow(NOW, NOW, NOW - 68 * DAY))}
     shard.state.write(state, Position(1, 1))
-    trimmer = Trimmer(lambda: {0: shard}, topics, kafka, lateness=34 * DAY, ahead=24 * HOUR)
+    trimmer = Trimmer(lambda: {0: shard}, topics, kafka, 24 * HOUR)
 
     await trimmer.trim()
     await trimmer.trim()

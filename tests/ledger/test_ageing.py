@@ -15,7 +15,7 @@ from ledger.ledger import Ledger
 from ledger.outcome import Refused, Scope, Waiting
 from tests.ledger.duel import gist
 from tests.ledger.histories import HISTORY, History, draw_history
-from tests.ledger.language import BOUNDS, play
+from tests.ledger.language import BOUNDS, Played, play, play_on
 from tests.ledger.memory import MemoryRows
 
 
@@ -28,7 +28,8 @@ def _short_eras(monkeypatch: pytest.MonkeyPatch) -> None:
 def age(ledger: Ledger, rows: MemoryRows, before: Instant, most: int) -> bool:
     """A step; whether more is to be done."""
     ledger.flush()
-    gone, more = ageing.age(ledger.book, before, most)
+    ledger.horizon = max(ledger.horizon, before // account_rows.ERA * account_rows.ERA)
+    gone, more = ledger.age(most)
     ledger.flush()
     for low, high in gone:
         for key, _ in list(rows.scan("trail", low, high)):
@@ -161,6 +162,30 @@ def test_a_burn_of_an_era_that_has_aged_is_too_late_however_it_came() -> None:
     assert isinstance(outcome, Refused) and outcome.refusal.code == "too_late"
 
 
+def test_what_is_played_again_while_its_burns_age_finds_them_aged() -> None:
+    story = """
+        contract c from 2026-01-01 until 01-02
+        grant short 5 until 01-03T13:00 priority 1
+        grant long 100 priority 2
+        burn 1 at 01-03T10:00 id a
+        burn 2 at 01-03T12:00 id b
+        burn 4 at 01-03T14:00 id c
+        burn 8 at 01-03T16:00 id d
+    """
+    found = []
+    for most in (0, 1, 2, 3, 4, 100):
+        ledger, rows = played(story)
+        age(ledger, rows, instant("2026-01-10T00:00:00Z"), most)
+        play_on(Played(ledger), "end contract at 2027-01-01 on c said 01-20")
+        while age(ledger, rows, instant("2026-01-10T00:00:00Z"), 1):
+            pass
+        found.append((lines(ledger), ledger.balances("acme", instant("2026-01-04T00:00:00Z"))))
+
+    assert found == [found[0]] * 6
+    # All of them had become one, which counts as at the time of its last.
+    assert found[0][0] == [("01-03T16:00", "long", 15, "credit-burns", "d")]
+
+
 def test_ageing_goes_on_where_it_stopped_and_nothing_is_read_twice_meanwhile() -> None:
     story = "\n".join(f"burn 1 at 01-{day:02}T{hour:02}:00" for day in (1, 3, 5) for hour in range(6, 12))
     ledger, rows = played("grant pool 100\n" + story)
@@ -171,7 +196,7 @@ def test_ageing_goes_on_where_it_stopped_and_nothing_is_read_twice_meanwhile() -
 
     assert left == [18] * 4
     assert len(list(rows.scan("trail", b"b", b"c"))) == 0
-    assert [amount for _, _, amount, _, _ in lines(ledger)] == [4, 2, 2, 4, 4, 2]
+    assert [amount for _, _, amount, _, _ in lines(ledger)] == [6, 6, 6]
 
 
 @pytest.mark.drawn

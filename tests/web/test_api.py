@@ -356,7 +356,8 @@ async def test_what_lay_between_burns_that_have_become_one_is_gone_and_the_answe
             id=f"m{number}", customer_id="acme", time=instant(time), contract_id="c-1", seat_id="ana", amount=UNIT
         )
         partition.fold(burn, burn.time)
-    gone, _ = partition.ledger.age(instant("2029-01-01T00:00:00Z"), 0, 100)
+    partition.ledger.come_to(instant("2029-01-01T00:00:00Z"), 0)
+    gone, _ = partition.ledger.age(100)
     partition.ledger.flush()
     for low, high in gone:
         for key, _ in list(partition.rows.scan("trail", low, high)):
