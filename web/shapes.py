@@ -169,6 +169,9 @@ class Balances(Page, kw_only=True):
 
 
 class Cause(Shape, kw_only=True):
+    """What did it: a fact's type and id, or `time` and an instant; `credit-burns` and the id of the last one where the burns of
+    a day have become one line."""
+
     type: str
     id: str
 
