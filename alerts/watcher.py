@@ -38,13 +38,15 @@ from alerts.steps import Steps
 from ledger import history, instants
 from ledger.facts import AnyFact, CreditBurn, topic
 from ledger.instants import DAY, FOREVER, Instant, Span
-from ledger.outcome import Changed, EverySeat, Folded
+from ledger.outcome import Changed, EverySeat, Folded, Scope
 from ledger.rows import Breathe, Rows, instant_of, nobody_waits, text_of
 from wire.outputs import Alert
 from wire.rules import Archived, Rule, same_question, write_rule
 
 __all__ = ["STEP", "Memory", "Watcher"]
 
+#: So many instants at which something happens by itself to a customer are looked at one by one.
+INSTANTS = 24
 #: So many subjects are looked at in one batch beyond those that its facts touched.
 STEP = 1_000
 
@@ -199,7 +201,9 @@ class Watcher(Steps):
         row = self._book.load(AHEAD, ahead_key(customer_id))
         at = FOREVER if row is None else row.next_at
         now = self._now(customer_id)
-        while at <= now:
+        for _ in range(INSTANTS):
+            if at > now:
+                break
             why = "time", instants.text(at)
             for one in history.whose_due(self._ledger(), customer_id, at):
                 if isinstance(one, EverySeat):
@@ -210,9 +214,30 @@ class Watcher(Steps):
             for subject in self._subscriptions(customer_id):
                 self._touch_seats(who, subject, at, why)
             at = self._curve.next_due(customer_id, at)
+        if at <= now:
+            # Time has leapt: a look follows the value through all that is left, whosever it is.
+            self._touch_all(customer_id, who, at)
+            at = self._curve.next_due(customer_id, now)
         if row is None or customer_id in self._agreed:
             at = self._curve.next_due(customer_id, now)
         self._put_ahead(customer_id, who, at)
+
+    def _touch_all(self, customer_id: str, who: Customer, since: Instant) -> None:
+        """All that a customer has may be another from an instant on."""
+        why = "time", instants.text(since)
+        known = self._curve.who(customer_id)
+        assert known is not None, "something is due to it"
+        contract_ids = [brief.contract_id for brief in known.contracts]
+        for credit_type in known.credit_types:
+            for contract_id in (None, *contract_ids):
+                pool = Scope(customer_id=customer_id, contract_id=contract_id, credit_type=credit_type)
+                for mark in self._marks(who, pool):
+                    self._touch(mark, since, self._late_before, why)
+            for contract_id in contract_ids:
+                seats = EverySeat(contract_id=contract_id, credit_type=credit_type, since=since)
+                self._every_seat(customer_id, who, seats, since, self._late_before, why)
+        for subject in self._subscriptions(customer_id):
+            self._touch_seats(who, subject, since, why)
 
     def _touch_due(self, clock: Instant) -> None:
         """Touches whatever fell as time passed, and what was held back for long enough."""

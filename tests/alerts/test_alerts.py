@@ -8,8 +8,10 @@ from itertools import count
 from typing import Any
 
 import msgspec
+import pytest
 
 from alerts.states import States
+from ledger import history
 from ledger.amounts import UNIT, text
 from ledger.facts import (
     AddSeats,
@@ -467,3 +469,32 @@ def test_a_contract_that_ended_before_anybody_said_so_takes_its_alarms_back() ->
         "in_alarm 0 at 0 for all",
         "retracted 0 at 0 for all",
     ]
+
+
+@pytest.mark.parametrize("looked_at", [1, 24])
+def test_a_leap_over_many_instants_looks_at_each_seat_once_and_says_all_that_happened(
+    monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    monkeypatch.setattr("alerts.watcher.INSTANTS", looked_at)
+    fact, signed = contract(monthly=10)
+    assert isinstance(fact, ContractCreated)
+    hourly = msgspec.structs.replace(fact.recurring_credits[0], every=Every(1, "hour"))
+    scene = Scene()
+    scene.batch(
+        [(msgspec.structs.replace(fact, recurring_credits=(hourly,)), signed), (rule(0), signed), burn(10, 0.01)]
+    )
+    asked: list[Instant] = []
+    whose_due = history.whose_due
+
+    def counted(book: Any, customer_id: str, at: Instant) -> Any:
+        asked.append(at)
+        return whose_due(book, customer_id, at)
+
+    monkeypatch.setattr("ledger.history.whose_due", counted)
+    scene.alerts.clear()
+
+    scene.batch([(None, at(40))])
+    scene.settle()
+
+    assert [(one.state, one.time) for one in scene.alerts] == [("resolved", at(1 / 24))]
+    assert len(asked) == looked_at
