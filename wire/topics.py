@@ -78,7 +78,9 @@ class Topics:
                 # Tombstones stay for as long as a worker's disk may have been away and still be believed.
                 return config | {"cleanup.policy": "compact", "delete.retention.ms": str(BELIEVED_MS)}
             case "trail-changelog":
-                # What no row follows from any more is deleted by the owner of a partition (streams/trimming.py).
+                # What no row follows from any more is deleted by the owner of a partition (streams/trimming.py), who finds it by
+                # the broker's clock, as that of the inputs: a worker's own may be wrong.
+                config |= {"message.timestamp.type": "LogAppendTime"}
                 kept_ms = -1
             case "threshold-alert" | "history-snapshot":
                 kept_ms = 34 * _DAY_MS
@@ -202,8 +204,13 @@ def _musts(topics: Topics, kind: str) -> dict[str, Must]:
         else "compaction would take away what is not folded or read yet",
     )
     if kind == "trail-changelog":
-        why = "burns are played again when what was agreed before them changes, so that none of them may leave"
+        why = (
+            "burns are played again when what was agreed before them changes, so that none may leave before it has aged"
+        )
         musts["retention.ms"] = Must(config["retention.ms"], why)
+        musts["message.timestamp.type"] = Must(
+            "LogAppendTime", "what has aged is found by the broker's clock, and deleted"
+        )
     return musts
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ledger.instants import DAY, HOUR, Instant, instant
 from ledger.rows import written
@@ -21,8 +22,9 @@ async def test_the_changelog_begins_with_what_was_folded_a_day_and_more_before_w
     broker: str, prefix: str, tmp_path: Path
 ) -> None:
     kafka = {"bootstrap_servers": broker}
-    topics = await ensure(Topics(prefix, 1, 1, 92 * DAY // 1000), kafka)
+    topics = Topics(prefix, 1, 1, 92 * DAY // 1000)
     changelog = TopicPartition(topics.name("trail-changelog"), 0)
+    await _stamped_by_us(topics, kafka)
     folded_at: list[Instant] = [AGED_UNTIL - 5 * DAY, AGED_UNTIL - 3 * DAY, AGED_UNTIL - DAY, NOW]
     async with AIOKafkaProducer(**kafka) as producer:
         for at in folded_at:
@@ -38,3 +40,24 @@ async def test_the_changelog_begins_with_what_was_folded_a_day_and_more_before_w
     async with AIOKafkaConsumer(**kafka) as consumer:
         assert await consumer.beginning_offsets([changelog]) == {changelog: 2}
     shard.close()
+
+
+async def test_the_changelog_is_stamped_by_the_broker_and_not_by_a_worker_whose_clock_may_be_wrong(
+    broker: str, prefix: str
+) -> None:
+    kafka = {"bootstrap_servers": broker}
+    topics = await ensure(Topics(prefix, 1, 1, 92 * DAY // 1000), kafka)
+
+    async with AIOKafkaProducer(**kafka) as producer:
+        told = await producer.send_and_wait(topics.name("trail-changelog"), b"row", partition=0, timestamp_ms=1)
+
+    assert told.timestamp > 1
+
+
+async def _stamped_by_us(topics: Topics, kafka: dict[str, str]) -> None:
+    """The changelog, so that a test may say when a record was written."""
+    config = topics.config("trail-changelog") | {"message.timestamp.type": "CreateTime"}
+    admin = AIOKafkaAdminClient(**kafka)
+    await admin.start()
+    await admin.create_topics([NewTopic(topics.name("trail-changelog"), 1, 1, topic_configs=config)])
+    await admin.close()
