@@ -116,9 +116,18 @@ class Probes:
             cause = orjson.loads(record.value)["cause"]["id"]
         if cause.startswith(self.run):
             self.heard = at
-            sent = self.sent.pop((kind, cause), None)
-            if sent is not None:
-                self.found[kind].append(at - sent)
+            for told in self._told(kind, cause):
+                sent = self.sent.pop((kind, told), None)
+                if sent is not None:
+                    self.found[kind].append(at - sent)
+
+    def _told(self, kind: str, cause: str) -> Iterator[str]:
+        """Of grants that are folded together, one snapshot tells, and names the last."""
+        yield cause
+        number = cause.removeprefix(f"{self.run}-")
+        if kind == "history-snapshot" and number.isdigit():
+            for earlier in range(int(number) - CUSTOMERS, 0, -CUSTOMERS):
+                yield f"{self.run}-{earlier}"
 
 
 def _now() -> int:

@@ -14,6 +14,7 @@ from faust.types.auth import CredentialsT
 from alerts.webhooks import ReceiversWrong
 from streams.batches import ChunkConsumer, ChunkSchema, ChunkTransport
 from streams.fold import Fold
+from streams.group_offsets import GroupOffsets
 from streams.hands import Hands
 from streams.intake import MOST_RECORDS, Intake
 from streams.outcomes import Outcomes
@@ -100,6 +101,9 @@ def create(
     cast(RowTableManager, app.tables).adopt = hands.adopt
     hands.consumer = lambda: cast(ChunkConsumer, app.consumer)
     app.wire, app.intake, app.shards, app.hands = topics, intake, shards, hands
+    offsets = GroupOffsets(hands.cursors, lambda news: cast(ChunkConsumer, app.consumer).tell(news))
+    hands.on_folded = offsets.tell_last
+    app.task(offsets.run)
 
     facts = app.topic(*map(topics.name, INPUTS), schema=ChunkSchema(), partitions=topics.partitions)
 

@@ -4,13 +4,14 @@ Faust's consumer hands out one message for each record, and that path is what a 
 let it hand out one message for each chunk of a partition instead: a `Transport` with a `Consumer` whose `getmany`
 yields chunks, and a `Schema` that hands them through undecoded.
 
-Offsets are committed by the transaction of each chunk (streams/transactions.py), so this consumer never commits: an
-acknowledgement here only says that the chunk is done with.
+Where folding starts is part of the transaction of each chunk (streams/transactions.py), so Faust commits nothing: an
+acknowledgement here only says that the chunk is done with. What the group is told is for others (streams/group_offsets.py).
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -113,6 +114,10 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             {(topics.kind(tp.topic), tp.partition): end for tp, end in ends.items()},
         )
 
+    async def tell(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Notes for the group where it stands."""
+        await self.call_thread(partial(self._ensure_consumer().commit, offsets))
+
     async def rejoin(self) -> None:
         """Asks the group for a new assignment."""
         await self.call_thread(self._rejoin)
@@ -193,7 +198,7 @@ class ChunkConsumer(driver.Consumer):
         return tp, message
 
     def ack(self, message: Message) -> bool:
-        """Says that the chunk is done with; its offsets went with its transaction."""
+        """Says that the chunk is done with; how far that is went with its transaction."""
         message.acked = True
         self._unacked_messages.discard(message)
         return True
@@ -239,6 +244,12 @@ class ChunkConsumer(driver.Consumer):
 
     def _places(self, offsets: Mapping[Source, int]) -> dict[TP, int]:
         return {TP(self.topics.name(kind), partition): offset for (kind, partition), offset in offsets.items()}
+
+    async def tell(self, offsets: Mapping[Source, int]) -> None:
+        """Notes for the group how far inputs are folded, as long as we are in it."""
+        await self._thread.tell(
+            {TopicPartition(self.topics.name(kind), partition): offset for (kind, partition), offset in offsets.items()}
+        )
 
     async def rejoin(self) -> None:
         """Asks the group for a new assignment."""

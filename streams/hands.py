@@ -101,7 +101,9 @@ class Hands:
         self.on_dropped: list[Callable[[int], None]] = []
         #: Rows that came from changelogs since partitions came last, and those that are still to come.
         self.restored = 0, 0
-        #: Called when all partitions go, before anybody else may open their rows.
+        #: Called when all partitions go: when the last chunk is committed, while it is still known how far that was.
+        self.on_folded: Callable[[], Awaitable[None]] | None = None
+        #: And then, before anybody else may open their rows.
         self.on_settling: list[Callable[[], Awaitable[None]]] = []
 
     # --- coming and going ---------------------------------------------------------------------------------------------
@@ -174,6 +176,8 @@ class Hands:
             _, late = await asyncio.wait(tasks, timeout=SETTLE_S)
             for task in late:
                 task.cancel()
+        if self._hands and self.on_folded is not None:
+            await self.on_folded()
         self._hands = {}
         for let_go in self.on_settling:
             await let_go()

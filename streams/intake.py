@@ -6,9 +6,13 @@ backlog.
 
 A chunk is cut when its hand is free and takes all that may be taken: it grows with the backlog and shrinks without it,
 by count, never by a clock. It is empty where a fold goes on that needs no record.
+
+Few hands work at once, in turns. Many would share one interpreter and each be done later; while they wait instead, their
+chunks grow, and a large chunk costs less than two small ones.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -24,6 +28,10 @@ MOST_RECORDS = 30_000
 #: Bytes of one input that may wait, and of all of them together; what was fetched when it is reached comes on top.
 MOST_BYTES = 16 << 20
 ALL_BYTES = 256 << 20
+#: So many hands work at once.
+MOST_HANDS = 4
+#: Who is at a chunk for longer is not counted: it may wait for Kafka, or for room on its disk, and takes its turns with others.
+LONG_S = 0.1
 
 #: An input of a partition.
 Source = tuple[str, int]
@@ -55,7 +63,8 @@ class Intake:
         #: Rises whenever folding starts anew somewhere else; a chunk of an older epoch is void.
         self.epoch = 0
         self._partitions: dict[int, dict[str, _Input]] = {}
-        self._busy: set[int] = set()
+        #: The partitions whose hand has a chunk, and since when.
+        self._busy: dict[int, float] = {}
         #: Partitions whose fold goes on without a record.
         self._unfinished: set[int] = set()
         self._fetches = 0
@@ -76,7 +85,7 @@ class Intake:
         """Forgets what waits; chunks that are on their way are void."""
         self.epoch += 1
         self._partitions = {}
-        self._busy = set()
+        self._busy = {}
         self._unfinished = set()
 
     def drop(self, partition: int) -> None:
@@ -86,7 +95,7 @@ class Intake:
     def free(self, chunk: Chunk, unfinished: bool = False) -> None:
         """The hand has done this chunk and may get the next; where its fold is unfinished, an empty one if need be."""
         if chunk.epoch == self.epoch:
-            self._busy.discard(chunk.partition)
+            self._busy.pop(chunk.partition, None)
             if unfinished:
                 self._unfinished.add(chunk.partition)
             self._changed.set()
@@ -159,17 +168,27 @@ class Intake:
         if not found:
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), patience_s)
+                # Those at work may become those that are not counted.
+                await asyncio.wait_for(self._changed.wait(), min(patience_s, LONG_S) if self._busy else patience_s)
             except TimeoutError:
                 return []
             found = self._cut_all()
         return found
 
     def _cut_all(self) -> list[Chunk]:
-        chunks = (self._cut(partition) for partition in self._partitions if partition not in self._busy)
-        found = [chunk for chunk in chunks if chunk is not None]
+        now = time.monotonic()
+        free = MOST_HANDS - sum(now - since < LONG_S for since in self._busy.values())
+        found: list[Chunk] = []
+        for partition in [partition for partition in self._partitions if partition not in self._busy]:
+            if len(found) >= free:
+                break
+            chunk = self._cut(partition)
+            if chunk is not None:
+                found.append(chunk)
+                self._busy[partition] = now
+                # The last whose turn it is again.
+                self._partitions[partition] = self._partitions.pop(partition)
         if found:
-            self._busy.update(chunk.partition for chunk in found)
             self._room.set()
         return found
 

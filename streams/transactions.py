@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 
 from streams.fold import Headers, Output
@@ -42,7 +42,6 @@ class Writer:
     def __init__(self, partition: int, topics: Topics, group: str, kafka: Mapping[str, Any]) -> None:
         self.partition = partition
         self._topics = topics
-        self._group = group
         self._producer = AIOKafkaProducer(
             **kafka,
             transactional_id=f"{group}-{partition}",
@@ -68,8 +67,7 @@ class Writer:
     async def commit(self, entry: Entry, rows: Changes, outputs: Iterable[Output]) -> dict[Table, int]:
         """One transaction with all that follows from a step; the next offset of each changelog that it wrote to.
 
-        Where the next chunk starts is among the rows, and that is what counts; the group's offsets say it again for
-        those who watch the lag from outside.
+        Where the next chunk starts is among the rows: what was taken in and what follows from it are committed together.
         """
         batches = _Batches(self._producer)
         state, trail = (self._topics.name(CHANGELOGS[table]) for table in ("state", "trail"))
@@ -82,15 +80,9 @@ class Writer:
             headers = [*output.headers, step] if output.kind in OUTPUTS else output.headers
             batches.add(self._topics.name(output.kind), partition, output.key, output.value, headers)
         batches.add(self._topics.name("journal"), self.partition, b"%d" % self.partition, write_entry(entry))
-        offsets = {
-            TopicPartition(self._topics.name(kind), self.partition): cut.stop for kind, cut in entry.inputs.items()
-        }
         try:
             await self._producer.begin_transaction()
-            # One after the other: while the coordinator notes the one, it turns the other away.
             ends = await batches.send()
-            if offsets:
-                await self._producer.send_offsets_to_transaction(offsets, self._group)
             await self._producer.commit_transaction()
         except Exception as error:
             raise Lost(f"the transaction of partition {self.partition} failed: {error!r}") from error

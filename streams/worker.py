@@ -7,6 +7,7 @@ once, so that the others take over without waiting for a session to run out.
 import argparse
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+import uvloop
 from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY
 
@@ -47,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 def work(build: Build, loglevel: str = "info") -> int:
     """Runs a worker until it is told to stop; 1 where it cannot start, with the reason."""
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
         settings = environment.read()
         held = _hold(settings.data)
@@ -58,6 +61,9 @@ def work(build: Build, loglevel: str = "info") -> int:
     except KafkaError as error:
         print(f"seatstream: Kafka does not answer at {', '.join(settings.broker)}: {error}", file=sys.stderr)
         return 1
+    # What is there by now stays: a look at all of it for garbage would take a tenth of a second, again and again.
+    gc.collect()
+    gc.freeze()
     worker = app.Worker(loglevel=loglevel, quiet=True, redirect_stdouts=False, override_logging=False)
     # It would write to the terminal between our lines.
     worker.spinner = None

@@ -166,7 +166,7 @@ async def pause(stage: Stage, point: str) -> str:
 async def heir(stage: Stage, point: str) -> str:
     """A worker goes on in the middle of a transaction just when its heir has read the changelogs."""
     name = stage.any()
-    point = point or stage.chance.choice(("begun", "rows sent", "offsets sent"))
+    point = point or stage.chance.choice(("begun", "some rows sent", "rows sent"))
     worker = stage.workers[name]
     guest, other = await stage.guest()
     # Everyone else lingers: whoever takes over is caught.

@@ -21,8 +21,8 @@ from tables.store import Store
 
 #: In the order in which a chunk passes them.
 COMMIT: Final = (
-    "folded", "begun", "some rows sent", "rows sent", "offsets sent", "committing", "committed", "state written",
-    "trail written", "acknowledged",
+    "folded", "begun", "some rows sent", "rows sent", "committing", "committed", "state written", "trail written",
+    "acknowledged",
 )  # fmt: skip
 #: In the order in which a new owner passes them.
 TAKEOVER: Final = ("writers started", "rows restored", "inputs sought")
@@ -102,12 +102,8 @@ def install(disk: Path) -> None:
                 reach("some rows sent")
             return arrival
 
-        async def send_offsets_to_transaction(self, *args: Any) -> None:
-            reach("rows sent")
-            await super().send_offsets_to_transaction(*args)
-            reach("offsets sent")
-
         async def commit_transaction(self) -> None:
+            reach("rows sent")
             if armed.aims_at("committing"):
                 # The request is on its way, or the answer.
                 asyncio.get_running_loop().call_later(
