@@ -14,7 +14,7 @@ from ledger.history import account_at, balance, balance_in, burns_of, holder_in,
 from ledger.instants import ORIGIN, Instant
 from ledger.outcome import Scope
 from ledger.rows import Book
-from ledger.telling import Teller, Wanted, tell_account, tell_burns
+from ledger.telling import Teller, Wanted, tell_account
 
 
 def entries(
@@ -26,10 +26,12 @@ def entries(
     since: Instant = ORIGIN,
     behind: Entry | None = None,
     limit: int | None = None,
+    payers: bool = False,
 ) -> list[Entry]:
     """The entries from `since` on and before `until`, and those of `until` itself but its burns, in a total order; each
     scope's amounts sum to its balance (L14). Of one scope, if it is named. Or at most `limit` of them, the first ones
-    `behind` one that was told before.
+    `behind` one that was told before. With `payers` also the lines of the pools that paid for that scope: in whose order all
+    draw on a pool is not looked at, so that what it had after them is not said.
 
     With a limit, a question costs what happened in the time of its answer, whatever came before and comes after it."""
     scratch, who = look(book, customer_id)
@@ -42,22 +44,9 @@ def entries(
         whose = holder_in(who, scope)
         if whose is None or scope.credit_type not in who.credit_types:
             return []
-    wanted = Wanted(customer_id, who.credit_types if scope is None else [scope.credit_type], whose, limit)
+    wanted = Wanted(customer_id, who.credit_types if scope is None else [scope.credit_type], whose, limit, payers)
     lines = _lines(scratch, who, wanted, since, until)
     return list(islice(lines if behind is None else _behind(lines, behind), limit))
-
-
-def paid_by_pools(book: Book, customer_id: str, scope: Scope, since: Instant, until: Instant) -> list[Entry]:
-    """The lines of the pools that are of a seat's burns, from `since` on and before `until`; in whose order is the pools'
-    business, and so is what they had after it."""
-    scratch, who = look(book, customer_id)
-    whose = None if who is None else holder_in(who, scope)
-    if who is None or whose is None or scope.credit_type not in who.credit_types:
-        return []
-    account = account_at(scratch, who, scope.credit_type, until)
-    teller = Teller(account, Wanted(customer_id, [scope.credit_type], None, None), since, until, until)
-    tell_burns(account, teller, whose)
-    return [entry for entry in teller.told if entry.scope.seat_id is None and entry.type == "burned"]
 
 
 def _lines(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: Instant) -> Iterator[Entry]:
@@ -78,15 +67,23 @@ def _lines(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: 
             for entry in told:
                 if entry.time == since and entry.type not in ("burned", "overage"):
                     at_once[entry.scope] = at_once.get(entry.scope, 0) + entry.amount
-            for scope in {entry.scope for entry in told} - running.keys():
+            for scope in {entry.scope for entry in told if not _is_payer(wanted, entry)} - running.keys():
                 has = balance_in(accounts[scope.credit_type], scope, since).balance
                 running[scope] = has - at_once.get(scope, 0)
         for entry in told:
+            if _is_payer(wanted, entry):
+                yield entry
+                continue
             running[entry.scope] = running.get(entry.scope, 0) + entry.amount
             yield msgspec.structs.replace(entry, balance_after=running[entry.scope])
         if end == until:
             return
         since = end
+
+
+def _is_payer(wanted: Wanted, entry: Entry) -> bool:
+    """Whether it is a line of a pool that paid for the seat that is asked for."""
+    return wanted.whose is not None and wanted.whose.seat_id is not None and entry.scope.seat_id is None
 
 
 def _window(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: Instant, limit: int) -> Instant:

@@ -388,16 +388,20 @@ def burns_of(account: Account, whose: Holder | None, low: Instant, high: Instant
             yield Burn(time, id, amount, key)
 
 
-def is_told(book: Book, customer_id: str, at: Instant, scope: Scope | None = None) -> bool:
-    """Whether what a customer had at an instant, or one of its scopes, can still be told: not within a day whose burns have
-    aged (ledger.ageing), where it lies between two that became one."""
+def is_told(
+    book: Book, customer_id: str, at: Instant, scope: Scope | None = None, credit_type: str | None = None
+) -> bool:
+    """Whether what a customer had at an instant can still be told, of all or of one credit type, or of one scope: not within a
+    day whose burns have aged (ledger.ageing), where it lies between two that became one."""
     if at % DAY == 0:
         return True
     scratch, who = look(book, customer_id)
-    for credit_type in [] if who is None else who.credit_types:
+    if scope is not None:
+        credit_type = scope.credit_type
+    for each in [] if who is None else who.credit_types:
         assert who is not None
-        account = Account(scratch, who, credit_type)
-        if at < account.single_from and (scope is None or scope.credit_type == credit_type):
+        account = Account(scratch, who, each)
+        if credit_type in (None, each) and at < account.single_from:
             whose = None if scope is None else holder_in(who, scope)
             burns = burns_of(account, whose, at, (at // DAY + 1) * DAY)
             if any((first := account.first_of(burn)) is not None and first < at for burn in burns):

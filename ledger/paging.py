@@ -386,9 +386,10 @@ def lines(
     credit_type: str | None = None,
     behind: Entry | None = None,
     wanted: int = _LINES,
+    payers: bool = False,
 ) -> Iterator[tuple[Entry, Entry | None]]:
     """The lines of a customer's accounts in a span of time, in their one order; each is its own place. `wanted`: so many are
-    likely to be taken."""
+    likely to be taken. `payers`: where a seat is named, also the lines of the pools that paid for it (`entries.entries`)."""
     _, who = look(book, customer_id)
     if who is None:
         return
@@ -398,15 +399,16 @@ def lines(
         scopes = [
             scope_of(customer_id, who, Holder(brief.number, seat_id, key), each)
             for brief in who.contracts
+            if contract_id in (None, brief.contract_id)
             for key in who.seat_group_keys
             for each in who.credit_types
         ]
-    told = (_of_scope(book, customer_id, within, scope, behind, wanted) for scope in scopes)
+    told = (_of_scope(book, customer_id, within, scope, behind, wanted, payers) for scope in scopes)
     for entry in merge(*told, key=entries.entry_order):
         scope = entry.scope
         fits = (
-            contract_id in (None, scope.contract_id)
-            and seat_id in (None, scope.seat_id)
+            # Whoever paid for a seat, it is the seat's contract that was asked for.
+            (seat_id is not None or contract_id in (None, scope.contract_id))
             and credit_type in (None, scope.credit_type)
             and grant_id in (None, entry.grant_id)
         )
@@ -414,13 +416,21 @@ def lines(
 
 
 def _of_scope(
-    book: Book, customer_id: str, within: Span, scope: Scope | None, behind: Entry | None, wanted: int
+    book: Book,
+    customer_id: str,
+    within: Span,
+    scope: Scope | None,
+    behind: Entry | None,
+    wanted: int,
+    payers: bool,
 ) -> Iterator[Entry]:
     since, until = within
     # Each time it is worked out anew who paid for what came before.
     limit = max(_LINES, wanted)
     while True:
-        page = entries.entries(book, customer_id, until, scope=scope, since=since, behind=behind, limit=limit)
+        page = entries.entries(
+            book, customer_id, until, scope=scope, since=since, behind=behind, limit=limit, payers=payers
+        )
         for entry in page:
             if entry.time < until:
                 yield entry

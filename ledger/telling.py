@@ -22,12 +22,13 @@ from ledger.stretches import SCOPE, GroupStretch, Shared
 
 
 class Wanted(NamedTuple):
-    """Whose entries are asked for; `whose` None: everybody's."""
+    """Whose entries are asked for; `whose` None: everybody's. `payers`: also those of the pools that paid for whom it is."""
 
     customer_id: str
     credit_types: list[str]
     whose: Holder | None
     limit: int | None
+    payers: bool = False
 
 
 class Teller:
@@ -70,8 +71,10 @@ class Teller:
         name: str | None,
         cause_type: str,
         cause_id: str,
+        paid_for: Holder | None = None,
     ) -> None:
-        if not self.asks_for(time, holder):
+        """`paid_for`: who burned or owed what the holder's grant paid."""
+        if not self.asks_for(time, holder) and not (self.wanted.payers and self.asks_for(time, paid_for)):
             return
         if not amount and not beside:
             return  # a slice of nothing is no line of the account
@@ -102,7 +105,7 @@ class Teller:
             )
         )
 
-    def asks_for(self, time: Instant, holder: Holder) -> bool:
+    def asks_for(self, time: Instant, holder: Holder | None) -> bool:
         """Whether what happens to a scope at an instant is to be told."""
         return self.since <= time < self.before and self.wanted.whose in (None, holder)
 
@@ -150,20 +153,6 @@ def tell_account(account: Account, teller: Teller) -> None:
         if holder.contract:
             _tell_scope(account, teller, holder)
     _tell_lapses(account, teller, keys)
-
-
-def tell_burns(account: Account, teller: Teller, whose: Holder) -> None:
-    """The burns of one seat alone, whoever paid."""
-    stretch = account.group_before(teller.since) or account.group_at(ORIGIN)
-    while True:
-        following = account.group_after(stretch.start)
-        end = teller.before if following is None else min(teller.before, following.start)
-        burns = list(burns_of(account, whose, max(stretch.start, teller.since), end))
-        for burn, paid in attributions(account, stretch, burns):
-            _tell_burn(account, teller, burn, paid)
-        if following is None or following.start >= teller.before:
-            return
-        stretch = following
 
 
 def _keys_of(account: Account, whose: Holder) -> list[bytes]:
@@ -247,7 +236,7 @@ def _tell_burn(account: Account, teller: Teller, burn: Burn, paid: list[tuple[st
             continue
         kind, contract, _, _, _ = parts_of(name)
         whose = holder if kind == SEAT else Holder(contract if kind == CONTRACT else 0)
-        teller.tell(burn.time, "burned", -amount, 0, whose, name, cause_type, burn.id)
+        teller.tell(burn.time, "burned", -amount, 0, whose, name, cause_type, burn.id, holder)
 
 
 def _tell_debtor(account: Account, teller: Teller, key: bytes, opened: GroupStretch) -> None:
@@ -268,7 +257,7 @@ def _tell_debtor(account: Account, teller: Teller, key: bytes, opened: GroupStre
         if isinstance(payer, Shared):
             kind, contract, _, _, _ = parts_of(payer.name)
             whose = Holder(contract if kind == CONTRACT else 0)
-        teller.tell(opened.start, "debt_paid", -paid, -paid, whose, payer.name, "debt", debtor)
+        teller.tell(opened.start, "debt_paid", -paid, -paid, whose, payer.name, "debt", debtor, holder)
 
     account.open_paying(holder, previous, opened, emit=emit, pay=pay)
 

@@ -23,7 +23,7 @@ CURVE: Final = 30 * DAY
 
 def balances(view: View, customer_id: str, asked: Balances) -> Plain:
     subject = Subject(view, customer_id)
-    at = subject.told(subject.at(asked.at))
+    at = subject.told(subject.at(asked.at), credit_type=asked.credit_type)
     found = paging.balances(
         subject.book,
         customer_id,
@@ -73,19 +73,30 @@ def _of_kind(subject: Subject, balance: Balance, kind: str, at: Instant) -> Bala
 
 def ledger(view: View, customer_id: str, asked: Ledger) -> Plain:
     subject = Subject(view, customer_id)
-    since = ORIGIN if asked.from_ is None else subject.told(asked.from_, "from")
+    since = ORIGIN if asked.from_ is None else subject.told(asked.from_, "from", credit_type=asked.credit_type)
+    until = subject.told(subject.at(asked.to, "to"), "to", credit_type=asked.credit_type)
     found = paging.lines(
         subject.book,
         customer_id,
-        (since, subject.told(subject.at(asked.to, "to"), "to")),
+        (since, until),
         contract_id=asked.contract_id,
         seat_id=asked.seat_id,
         grant_id=asked.grant_id,
         credit_type=asked.credit_type,
         behind=None if asked.cursor is None else cursors.read("ledger", asked.cursor, Entry),
         wanted=asked.limit + 1,
+        payers=True,
     )
-    return page("ledger", found, asked.limit, lambda _, row: answers.entry(row))
+    return page("ledger", found, asked.limit, lambda _, row: line(row, asked.seat_id))
+
+
+def line(entry: Entry, seat_id: str | None) -> Plain:
+    """A row of the ledger. Among those of a seat are lines of the pools that paid for it, which do not say what the pool had
+    left: that follows from everybody's burns."""
+    plain = answers.entry(entry)
+    if seat_id is not None and entry.scope.seat_id is None:
+        plain["balance_after"] = None
+    return plain
 
 
 def balance_history(view: View, customer_id: str, asked: BalanceHistory) -> Plain:

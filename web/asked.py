@@ -90,7 +90,9 @@ class Balances(Asked, kw_only=True, frozen=True):
 
 class Ledger(Asked, kw_only=True, frozen=True):
     contract_id: Contract | None = None
-    seat_id: Seat | None = None
+    seat_id: (
+        Annotated[Id, msgspec.Meta(description="Only of this seat, and of the pools where they paid for it")] | None
+    ) = None
     grant_id: Annotated[Id, msgspec.Meta(description="Only of this grant")] | None = None
     credit_type: CreditType | None = None
     from_: From | None = msgspec.field(default=None, name="from")

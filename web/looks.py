@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ledger import amounts, entries, history, paging
 from ledger.answers import Entry
-from ledger.instants import DAY, Every, Instant
+from ledger.instants import DAY, HOUR, MINUTE, Every, Instant
 from ledger.outcome import Scope
 from ledger.paging import BalancePlace
 from web import cursors, watched
@@ -28,9 +28,8 @@ MOST_SEARCHED: Final = 100_000
 BACK: Final = 30 * DAY
 AHEAD: Final = 60 * DAY
 POINTS_HOURS: Final = 12
-#: Lines are looked for further and further back, until there are enough.
-_BACK: Final = (DAY, 7 * DAY, 30 * DAY, 400 * DAY)
-_MOST_LINES: Final = 2_000
+#: Lines are looked for further and further back, until there are enough: all of a time, since the newest come last.
+_BACK: Final = (MINUTE, HOUR, DAY, 7 * DAY, 30 * DAY, 400 * DAY)
 #: What comes next, and among how many changes of a subscription it is looked for.
 MOST_COMING: Final = 20
 MOST_SEGMENTS: Final = 1_000
@@ -85,7 +84,7 @@ def _seat(row: paging.Held) -> Plain:
 
 def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage) -> Plain:
     subject = Subject(view, customer_id)
-    at = subject.told(subject.at(picked(asked.at)))
+    at = subject.told(subject.at(picked(asked.at)), credit_type=asked.credit_type)
     brief = subject.contract_of(seat_id, at) if asked.contract_id is None else subject.named(asked.contract_id)
     named: dict[str, Any] = {
         "contract_id": brief.contract_id, "seat_ids": [seat_id], "credit_type": asked.credit_type,
@@ -137,12 +136,10 @@ def _last_lines(subject: Subject, scope: Scope, at: Instant) -> list[Entry]:
     """The newest lines, the last one first; those of the pools, too, that paid for this seat."""
     told: list[Entry] = []
     for back in _BACK:
-        since = at - back
-        told = entries.entries(subject.book, subject.customer_id, at, scope=scope, since=since, limit=_MOST_LINES)
-        told += entries.paid_by_pools(subject.book, subject.customer_id, scope, since, at)
+        told = entries.entries(subject.book, subject.customer_id, at, scope=scope, since=at - back, payers=True)
         if len(told) >= LINES:
             break
-    return sorted(told, key=entries.entry_order)[-LINES:][::-1]
+    return told[-LINES:][::-1]
 
 
 def pulse_of(view: View, customer_id: str) -> Plain:

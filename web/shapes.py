@@ -177,7 +177,8 @@ class Cause(Shape, kw_only=True):
 
 
 class Entry(Shape, kw_only=True):
-    """`beside` is what a line did to the overage, where it did anything."""
+    """`beside` is what a line did to the overage, where it did anything. Where a seat is asked for, lines of the pools that paid
+    for it come too; those have no `seat_id`, and say nothing of what the pool had left."""
 
     entry_id: str
     time: Moment
@@ -189,7 +190,7 @@ class Entry(Shape, kw_only=True):
     credit_type: str
     grant_id: str | None
     slice: int | None
-    balance_after: Amount
+    balance_after: Amount | None
     cause: Cause
 
 

@@ -60,9 +60,12 @@ class Subject:
             raise unfit(field, "is more than 400 days ahead of the clock")
         return at
 
-    def told(self, at: Instant, field: str = "at", scope: Scope | None = None) -> Instant:
-        """The same instant, unless what was left then cannot be told any more (ledger.ageing)."""
-        if not history.is_told(self.book, self.customer_id, at, scope):
+    def told(
+        self, at: Instant, field: str = "at", scope: Scope | None = None, credit_type: str | None = None
+    ) -> Instant:
+        """The same instant, unless what was left then cannot be told any more (ledger.ageing): of any credits, of one type, or
+        of one scope."""
+        if not history.is_told(self.book, self.customer_id, at, scope, credit_type):
             day = at // DAY * DAY
             raise Problem(
                 410, "too_long_ago",

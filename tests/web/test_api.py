@@ -104,6 +104,7 @@ async def test_lines_say_who_paid(server: Server) -> None:
 
     told = [(row["type"], row["amount"], row["grant_id"], row["cause"]["id"]) for row in held["data"]]
     assert [line for line in told if line[3] == "run-2"] == [
+        ("burned", "-5", "pooled", "run-2"),
         ("burned", "-5", "gift", "run-2"),
         ("burned", "-20", "monthly", "run-2"),
     ]
@@ -356,12 +357,7 @@ async def test_what_lay_between_burns_that_have_become_one_is_gone_and_the_answe
             id=f"m{number}", customer_id="acme", time=instant(time), contract_id="c-1", seat_id="ana", amount=UNIT
         )
         partition.fold(burn, burn.time)
-    partition.ledger.come_to(instant("2029-01-01T00:00:00Z"), 0)
-    gone, _ = partition.ledger.age(100)
-    partition.ledger.flush()
-    for low, high in gone:
-        for key, _ in list(partition.rows.scan("trail", low, high)):
-            partition.rows.delete("trail", key)
+    grow_old(server)
 
     for query in (
         "balances?at=2026-01-16T10:30:00Z",
@@ -376,3 +372,41 @@ async def test_what_lay_between_burns_that_have_become_one_is_gone_and_the_answe
     assert held["data"][0]["balance"] == "16.75"
     lines = (await server.get(f"{ACME}/ledger?seat_id=ana"))["data"]
     assert [line["cause"] for line in lines if line["type"] == "burned"] == [{"type": "credit-burns", "id": "m1"}]
+
+
+async def test_what_is_too_long_ago_is_judged_by_the_credit_type_that_is_asked_for(server: Server) -> None:
+    """Tokens were burned once on that day, credits twice: those became one."""
+    partition = server.worker.shared.all[server.worker.shared.of("acme")]
+    for number, (time, credit_type) in enumerate((("10", "credits"), ("11", "credits"), ("10", "tokens"))):
+        burn = CreditBurn(
+            id=f"m{number}", customer_id="acme", time=instant(f"2026-01-16T{time}:00:00Z"), contract_id="c-1",
+            seat_id="ana", credit_type=credit_type, amount=UNIT,
+        )  # fmt: skip
+        partition.fold(burn, burn.time)
+    grow_old(server)
+
+    between = "2026-01-16T10:30:00Z"
+    assert (await server.get(f"{ACME}/balances?at={between}", status=410))["code"] == "too_long_ago"
+    await server.get(f"{ACME}/balances?at={between}&credit_type=credits", status=410)
+    held = await server.get(f"{ACME}/balances?at={between}&credit_type=tokens")
+    assert [(row["scope"], row["overage"]) for row in held["data"] if "seat_id" in row["scope"]] == [
+        ({"seat_id": "ana"}, "1")
+    ]
+    lines = await server.get(f"{ACME}/ledger?to={between}&credit_type=tokens")
+    assert [line["cause"]["id"] for line in lines["data"]] == ["m2"]
+    await server.get(f"{ACME}/ledger?from={between}&credit_type=credits", status=410)
+    status, _, _ = await server.raw("GET", f"/customers/acme/seats/ana?at={between}&credit_type=tokens")
+    assert status == 200
+    status, _, _ = await server.raw("GET", f"/customers/acme/seats/ana?at={between}")
+    assert status == 410
+
+
+def grow_old(server: Server) -> None:
+    """All burns age, and what they were is gone."""
+    partition = server.worker.shared.all[server.worker.shared.of("acme")]
+    partition.ledger.come_to(instant("2029-01-01T00:00:00Z"), 0)
+    gone, _ = partition.ledger.age(100)
+    partition.ledger.flush()
+    for low, high in gone:
+        for key, _ in list(partition.rows.scan("trail", low, high)):
+            partition.rows.delete("trail", key)
