@@ -188,6 +188,8 @@ class _Batch:
         }
         self._wait_over_at = self._next_wait_over()
         self._passes_at = self._next_pass()
+        #: Whether it may be later by now.
+        self._is_ahead_new = False
         #: Whether there is more to do than was done, even if no record comes.
         self.unfinished = False
 
@@ -196,8 +198,8 @@ class _Batch:
         self._offsets[self._inputs[record.kind]] = record.offset + 1
         if self.tally.since_ms is None:
             self.tally.since_ms = record.timestamp_ms
-        # Nearly all records are burns in the same moment as the one before, of which nothing leaves.
-        if record.kind == "credit-burn" and self._clock.told(record.timestamp_ms * 1000, None) <= self._clock.now:
+        # Nearly all records are burns before anything else happens, of which nothing leaves.
+        if record.kind == "credit-burn" and self._has_come_to(self._clock.told(record.timestamp_ms * 1000, None)):
             return self._fold(record)
         return self._take(record)
 
@@ -217,18 +219,41 @@ class _Batch:
         elif record.kind in FACTS:
             yield from self._fold(record)
 
+    def _has_come_to(self, now: Instant) -> bool:
+        """Whether the clock stands there by now. It is set where nothing happens by itself on the way; `_come_to` knows what
+        may."""
+        was = self._clock.now
+        if now <= was:
+            return True
+        if (
+            now >= self._passes_at
+            or now > self._wait_over_at
+            or self._is_ahead_new
+            or was == ORIGIN
+            or now // self._lateness > was // self._lateness
+        ):
+            return False
+        self._move(now)
+        return True
+
+    def _move(self, now: Instant) -> None:
+        self._clock.move(now)
+        self._ledger.come_to(self._clock.before, self._settings.history_ms * 1000)
+
     def _come_to(self, now: Instant) -> Iterator[Output]:
         """Time passes: what has happened by itself since is said on top of all that was folded before."""
-        if now >= self._passes_at:
+        passes = now >= self._passes_at
+        if passes:
             yield from self.publish()
         first_word = self._clock.now == ORIGIN
-        self._clock.move(now)
+        self._move(now)
         before = self._clock.before
         if not first_word and now // self._lateness > before // self._lateness:
             self._rows.drop(*forgotten(before, self._lateness))
             self._clock.forgotten = known_from(before, self._lateness)
-        self._ledger.come_to(before, self._settings.history_ms * 1000)
-        self._passes_at = self._next_pass()
+        if passes or self._is_ahead_new:
+            self._passes_at = self._next_pass()
+            self._is_ahead_new = False
         if first_word:
             self._ledger.begin_waits(now)
             self._wait_over_at = self._next_wait_over()
@@ -341,6 +366,7 @@ class _Batch:
             return  # that is said first, and whoever says it looks further
         next_at = self._ledger.next_due(fact.customer_id, self._clock.now)
         put_ahead(self._book, fact.customer_id, FOREVER if next_at is None else next_at)
+        self._is_ahead_new = True
         if next_at is not None and next_at < self._passes_at:
             self._passes_at = next_at
 
