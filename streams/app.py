@@ -128,7 +128,7 @@ def create(
         app.window = Window(serving, settings, _tokens(settings))
     if settings.clock == "system":
         app.task(Ticker(hands, topics, kafka).run)
-        app.task(Trimmer(hands.shards, topics, kafka, settings.ahead_ms * 1000).run)
+        app.task(Trimmer(hands.shards, topics, kafka).run)
     if settings.webhooks is not None:
         file = _receivers(settings.webhooks)
         app.task(Courier(file, lambda: hands.cursors().keys(), topics=topics, group=settings.group, kafka=kafka).run)

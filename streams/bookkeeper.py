@@ -178,7 +178,7 @@ class _Batch:
         self._book = Book(rows)
         self._notes = Notes()
         self._watcher = self._watch()
-        check_settings(self._book, settings.clock, self._lateness)
+        check_settings(self._book, settings.clock, self._lateness, settings.ahead_ms * 1000)
         self._clock = Clock(self._book, settings.clock)
         self._ledger.come_to(self._clock.before, settings.history_ms * 1000)
         self._inputs = {kind: f"{kind}-{partition}" for kind in INPUTS}

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ledger.instants import ORIGIN, SECOND, Instant, Span
+from ledger.instants import DAY, ORIGIN, SECOND, Instant, Span
 from ledger.row import Row
 from ledger.rows import Book, Kind
 from wire.control import Tick
@@ -18,11 +18,12 @@ class ClockRow(Row):
 
 
 class ObeyedRow(Row):
-    """What the rows were folded with, and may not change: identities are kept by the lateness bound, and one clock cannot be
-    compared with another."""
+    """What the rows were folded with. Clock and lateness may not change: identities are kept by the lateness bound, and one clock
+    cannot be compared with another. `ahead` may, and is the most that it ever was."""
 
     clock: str
     lateness: Span
+    ahead: Span = DAY
 
 
 class SettingChanged(Exception):
@@ -34,11 +35,11 @@ OBEYED = Kind("state", b"P", ObeyedRow)
 CLOCK_KEY, OBEYED_KEY = b"Pk", b"Po"
 
 
-def check_settings(book: Book, clock: str, lateness: Span) -> None:
+def check_settings(book: Book, clock: str, lateness: Span, ahead: Span) -> None:
     """Raises `SettingChanged` where the rows were folded with another clock or bound; notes these where there are none yet."""
     row = book.load(OBEYED, OBEYED_KEY)
     if row is None:
-        book.save(OBEYED, OBEYED_KEY, ObeyedRow(clock, lateness))
+        book.save(OBEYED, OBEYED_KEY, ObeyedRow(clock, lateness, ahead))
         return
     for variable, was, now in (
         ("SEATSTREAM_CLOCK", row.clock, clock),
@@ -49,6 +50,9 @@ def check_settings(book: Book, clock: str, lateness: Span) -> None:
                 f"{variable} is {now}, but what is known was folded with {was}: retries would count twice, or not at all."
                 " Set it back"
             )
+    if ahead > row.ahead:
+        row.ahead = ahead
+        book.save(OBEYED, OBEYED_KEY, row)
 
 
 class Clock:

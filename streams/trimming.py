@@ -14,9 +14,9 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from ledger.ageing import aged_until
-from ledger.instants import DAY, ORIGIN, Instant, Span
+from ledger.instants import DAY, ORIGIN, Instant
 from ledger.rows import Book
-from streams.clock import CLOCK, CLOCK_KEY
+from streams.clock import CLOCK, CLOCK_KEY, OBEYED, OBEYED_KEY
 from tables.overlay import Overlay
 from tables.shard import Shard
 from wire.topics import Topics
@@ -35,12 +35,10 @@ class Trimmer:
         shards: Callable[[], Mapping[int, Shard]],
         topics: Topics,
         kafka: Mapping[str, Any],
-        ahead: Span,
     ) -> None:
         self._shards = shards
         self._topic = topics.name("trail-changelog")
         self._kafka = kafka
-        self._ahead = ahead
         #: Up to when each partition's changelog was trimmed last.
         self._trimmed: dict[int, Instant] = {}
 
@@ -57,7 +55,7 @@ class Trimmer:
         """Deletes what was written before all that a row follows from."""
         due = {}
         for partition, shard in self._shards().items():
-            at = unneeded_before(Book(Overlay(shard)), self._ahead)
+            at = unneeded_before(Book(Overlay(shard)))
             if at > self._trimmed.get(partition, ORIGIN):
                 due[partition] = at
         if not due:
@@ -81,10 +79,10 @@ class Trimmer:
         self._trimmed.update(due)
 
 
-def unneeded_before(book: Book, ahead: Span) -> Instant:
-    """No row of the trail follows from what was folded before this instant: it burned no later than so far `ahead`, or was
-    known no longer, and two brokers' clocks may be a day apart."""
-    clock = book.load(CLOCK, CLOCK_KEY)
-    if clock is None:
+def unneeded_before(book: Book) -> Instant:
+    """No row of the trail follows from what was folded before this instant: it burned no further ahead than was ever allowed,
+    or was known no longer, and two brokers' clocks may be a day apart."""
+    clock, obeyed = book.load(CLOCK, CLOCK_KEY), book.load(OBEYED, OBEYED_KEY)
+    if clock is None or obeyed is None:
         return ORIGIN
-    return max(ORIGIN, min(aged_until(book), clock.forgotten) - ahead - DAY)
+    return max(ORIGIN, min(aged_until(book), clock.forgotten) - obeyed.ahead - DAY)

@@ -5,10 +5,10 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from ledger.instants import DAY, HOUR, Instant, instant
+from ledger.instants import DAY, Instant, instant
 from ledger.rows import written
 from ledger.stretches import AGED_KEY, AgedRow
-from streams.clock import CLOCK_KEY, ClockRow
+from streams.clock import CLOCK_KEY, OBEYED_KEY, ClockRow, ObeyedRow
 from streams.trimming import Trimmer
 from tables.shard import Shard
 from tables.store import Memory, Position
@@ -30,9 +30,13 @@ async def test_the_changelog_begins_with_what_was_folded_a_day_and_more_before_w
         for at in folded_at:
             await producer.send_and_wait(changelog.topic, b"row", partition=0, timestamp_ms=at // 1000)
     shard = Shard(0, tmp_path, Memory())
-    state = {AGED_KEY: written(AgedRow(AGED_UNTIL)), CLOCK_KEY: written(ClockRow(NOW, NOW, NOW - 68 * DAY))}
+    state = {
+        AGED_KEY: written(AgedRow(AGED_UNTIL)),
+        CLOCK_KEY: written(ClockRow(NOW, NOW, NOW - 68 * DAY)),
+        OBEYED_KEY: written(ObeyedRow("system", 34 * DAY, DAY)),
+    }
     shard.state.write(state, Position(1, 1))
-    trimmer = Trimmer(lambda: {0: shard}, topics, kafka, 24 * HOUR)
+    trimmer = Trimmer(lambda: {0: shard}, topics, kafka)
 
     await trimmer.trim()
     await trimmer.trim()

@@ -5,12 +5,15 @@ from typing import Any
 import orjson
 import pytest
 
+from ledger.ageing import aged_until
 from ledger.amounts import UNIT
 from ledger.instants import DAY, ORIGIN, SECOND, instant, text
 from ledger.ledger import Ledger
-from streams.clock import CLOCK, SettingChanged
+from ledger.rows import Book
+from streams.clock import CLOCK, CLOCK_KEY, SettingChanged
 from streams.publishing import SCOPES_A_STEP
 from streams.settings import read
+from streams.trimming import unneeded_before
 from tables.overlay import Overlay
 from tests.streams.test_bookkeeper import Desk, burn, contract, gist, letters, snapshots
 
@@ -246,6 +249,23 @@ def test_no_retry_counts_twice_because_a_setting_was_changed(variable: str, valu
 
     with pytest.raises(SettingChanged, match=f"{variable} is .* Set it back"):
         burn(desk, "b1", "1", "2026-03-16T12:00:00Z")
+
+
+def test_burns_that_were_once_allowed_far_ahead_are_not_trimmed_once_they_no_longer_are() -> None:
+    desk = Desk(read({"SEATSTREAM_PARTITIONS": "1", "SEATSTREAM_AHEAD": "P20D"}))
+    contract(desk)
+    burn(desk, "b1", "1", "2026-04-04T12:00:00Z")
+    desk.settings = read({"SEATSTREAM_PARTITIONS": "1"})
+    desk.restart()
+    for _ in range(2):
+        # Whoever looks at it next goes by where it stood before.
+        desk.now += 200 * DAY
+        desk.tick()
+    book = Book(Overlay(desk.rows))
+    clock = book.load(CLOCK, CLOCK_KEY)
+    assert clock is not None
+
+    assert unneeded_before(book) == min(aged_until(book), clock.forgotten) - 21 * DAY > ORIGIN
 
 
 def test_a_record_with_a_wild_append_time_forgets_no_identities() -> None:
