@@ -159,6 +159,10 @@ class Publish(Asked, kw_only=True, frozen=True):
 Picked: TypeAlias = Annotated[str, msgspec.Meta(max_length=40)]
 
 
+#: What the page showed that asks.
+Seen: TypeAlias = Annotated[str, msgspec.Meta(max_length=40)]
+
+
 class FindPage(Asked, kw_only=True, frozen=True):
     search: Annotated[str, msgspec.Meta(max_length=200)] = ""
     cursor: Cursor | None = None
@@ -175,6 +179,14 @@ class SeatPage(Asked, kw_only=True, frozen=True):
     at: Picked = ""
     contract_id: Contract | None = None
     credit_type: CreditType = "credits"
+
+
+class CustomerLive(CustomerPage, kw_only=True, frozen=True):
+    seen: Seen = ""
+
+
+class SeatLive(SeatPage, kw_only=True, frozen=True):
+    seen: Seen = ""
 
 
 class SignInPage(Asked, kw_only=True, frozen=True):

@@ -1,8 +1,11 @@
 """What a page of the view shows, gathered in one look at a customer's rows, so that all of it is of one moment."""
 
 from collections.abc import Iterator
+from hashlib import blake2b
 from itertools import islice
 from typing import Any, Final
+
+import orjson
 
 from ledger import amounts, entries, history, paging
 from ledger.answers import Entry
@@ -82,7 +85,8 @@ def _seat(row: paging.Held) -> Plain:
     return answers.balance(row.balance, row.available)
 
 
-def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage) -> Plain:
+def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage, drawn: bool = True) -> Plain:
+    """`drawn`: with the chart, which is most of the work."""
     subject = Subject(view, customer_id)
     at = subject.told(subject.at(picked(asked.at)), credit_type=asked.credit_type)
     brief = subject.contract_of(seat_id, at) if asked.contract_id is None else subject.named(asked.contract_id)
@@ -94,18 +98,10 @@ def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage) -> Plai
     if held is None:
         return {"row": None, "contract_id": brief.contract_id, "at": at}
     scope = held.balance.scope
-    since, until = at - BACK, at + DAY
-    around = paging.balances(subject.book, customer_id, at, active=(since, until), **named)
-    grants = next((row.balance.grants for _, row in around if row is not None), ())
-    times = {Every(POINTS_HOURS, "hour").point(since, n) for n in range(2 * (BACK + DAY) // DAY + 1)}
-    # Where a grant begins or ends the curve has its step, not half a day later.
-    times |= {instant for instant, _ in events(grants, since, until)}
-    told = sorted(at for at in times if history.is_told(subject.book, customer_id, at, scope))
-    windows = entries.curve(subject.book, customer_id, scope, told, since)
     return {
         "row": _seat(held),
         "contract_id": brief.contract_id,
-        "chart": balance_chart(windows, grants, at, list(watched.lines(view, customer_id, scope))),
+        "chart": _chart(subject, scope, at, named) if drawn else "",
         "coming": _coming(subject, scope, at),
         "lines": [
             answers.entry(line) | {"beside": amounts.text(line.beside), "is_of_pool": line.scope.seat_id is None}
@@ -113,6 +109,18 @@ def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage) -> Plai
         ],
         "at": at,
     } | watched.alarms(view, customer_id, at, watched.seat_watched(scope))
+
+
+def _chart(subject: Subject, scope: Scope, at: Instant, named: dict[str, Any]) -> str:
+    since, until = at - BACK, at + DAY
+    around = paging.balances(subject.book, subject.customer_id, at, active=(since, until), **named)
+    grants = next((row.balance.grants for _, row in around if row is not None), ())
+    times = {Every(POINTS_HOURS, "hour").point(since, n) for n in range(2 * (BACK + DAY) // DAY + 1)}
+    # Where a grant begins or ends the curve has its step, not half a day later.
+    times |= {instant for instant, _ in events(grants, since, until)}
+    told = sorted(at for at in times if history.is_told(subject.book, subject.customer_id, at, scope))
+    windows = entries.curve(subject.book, subject.customer_id, scope, told, since)
+    return balance_chart(windows, grants, at, list(watched.lines(subject.view, subject.customer_id, scope)))
 
 
 def _coming(subject: Subject, scope: Scope, at: Instant) -> list[Plain]:
@@ -142,8 +150,8 @@ def _last_lines(subject: Subject, scope: Scope, at: Instant) -> list[Entry]:
     return told[-LINES:][::-1]
 
 
-def pulse_of(view: View, customer_id: str) -> Plain:
-    """What becomes another where something happened to a customer."""
-    subject = Subject(view, customer_id)
-    held: Plain = customer(view, customer_id, Customer())["data"]
-    return held | {"folded_until": subject.who.folded_until, "rules": watched.rules_now(view, customer_id)}
+def mark(held: Plain) -> str:
+    """What becomes another where a page shows something else. The chart has nothing that is not among the lines, the grants
+    and the balance, but for the time that passes."""
+    lasting = {name: shown for name, shown in held.items() if name not in ("at", "chart", "as_of")}
+    return blake2b(orjson.dumps(lasting), digest_size=8).hexdigest()

@@ -1,15 +1,16 @@
 """The view: pages for people, rendered here from the same questions that the HTTP answers."""
 
 import asyncio
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import orjson
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -17,7 +18,7 @@ from ledger import instants
 from ledger.instants import FOREVER, ORIGIN, SECOND, Instant
 from web import looks, openapi
 from web.api import Api, any_id, customer_of, read_so_far
-from web.asked import CustomerPage, Customers, FindPage, SeatPage, SignInPage, picked, read
+from web.asked import CustomerLive, CustomerPage, Customers, FindPage, SeatLive, SeatPage, SignInPage, picked, read
 from web.charts import share
 from web.cluster import Cluster, Elsewhere, Plain, View
 from web.letting_in import COOKIE, caller, over_tls, secret_of
@@ -28,13 +29,18 @@ from web.watched import MOST_SUBJECTS
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = {"style.css": "text/css", "live.js": "text/javascript"}
-#: A sign that something changed is looked for so often, and for so long until the browser asks again.
+#: Whether a page would show something else is looked for so often, and for so long until the browser asks again.
 LOOK_S: Final = 1.0
 LIVE_S: Final = 25.0
+#: Less often where all who look would take more than this part of the time.
+LOOKING: Final = 0.1
+#: So many pages are told at once; those of others come again by themselves.
+MOST_LIVE: Final = 200
 #: And the operator's page is made anew so often.
 OPERATOR_S: Final = 5.0
 SESSION_S: Final = 12 * 3600
-_CHANGED_ELSEWHERE: Final = "retry: 5000\n\nevent: changed\ndata: elsewhere\n\n"
+#: For whom nobody looks: their pages are fetched anew now and then.
+_COME_AGAIN: Final = "retry: 5000\n\nevent: changed\ndata: later\n\n"
 
 _WORDS: Final = {
     "granted": "given", "adjusted": "adjusted", "lapsed": "lapsed", "lifted": "lifted", "forfeited": "forfeited",
@@ -53,13 +59,17 @@ class Pages:
         self._tokens = tokens
         self._operating = Operating(cluster, api)
         self._jinja = _environment()
+        self._ending = asyncio.Event()
+        #: How many pages are told what changes.
+        self._told_live = 0
         self._sign_in_style = (HERE / "static" / "sign_in.css").read_text()
 
     def routes(self) -> Iterable[web.RouteDef]:
         yield web.get("/", self.find)
         yield web.get(any_id("/customers/{customer_id}"), self.customer)
-        yield web.get(any_id("/customers/{customer_id}/live"), self.live)
+        yield web.get(any_id("/customers/{customer_id}/live"), self.customer_live)
         yield web.get(any_id("/customers/{customer_id}/seats/{seat_id}"), self.seat)
+        yield web.get(any_id("/customers/{customer_id}/seats/{seat_id}/live"), self.seat_live)
         yield web.get("/operator", self.operator)
         yield web.get("/operator/live", self.operator_live)
         yield from self._operating.routes()
@@ -85,6 +95,7 @@ class Pages:
         held = await self._look(request, lambda view: looks.of_customer(view, customer_id, asked))
         if isinstance(held, web.Response):
             return held
+        live = _live(request, asked.at, looks.mark(held))
         kept = {"at": asked.at, "search": asked.search, "sort": asked.sort, "cursor": held.pop("cursor")}
         following = kept["cursor"] and urlencode({name: value for name, value in kept.items() if value})
         return self._page(
@@ -95,7 +106,7 @@ class Pages:
             sort=asked.sort or "id",
             asked_at=picked(asked.at),
             next=following,
-            live=_live(customer_id, asked.at),
+            live=live,
             **held,
         )
 
@@ -112,7 +123,7 @@ class Pages:
             seat_id=seat_id,
             credit_type=asked.credit_type,
             asked_at=picked(asked.at),
-            live=_live(customer_id, asked.at),
+            live=_live(request, asked.at, looks.mark(held)),
             **held,
         )
 
@@ -129,32 +140,61 @@ class Pages:
         found: Plain = await self._api.ask(place, look)
         return found
 
-    async def live(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: a word whenever something of a customer changed."""
-        customer_id = customer_of(request)
+    async def customer_live(self, request: web.Request) -> web.StreamResponse:
+        customer_id, asked = customer_of(request), read(request.query, CustomerLive)
+        return await self._live(request, asked.seen, lambda view: looks.of_customer(view, customer_id, asked))
+
+    async def seat_live(self, request: web.Request) -> web.StreamResponse:
+        customer_id, asked = customer_of(request), read(request.query, SeatLive)
+        seat_id = request.match_info["seat_id"]
+        return await self._live(
+            request, asked.seen, lambda view: looks.of_seat(view, customer_id, seat_id, asked, drawn=False)
+        )
+
+    async def _live(self, request: web.Request, seen: str, question: Callable[[View], Plain]) -> web.StreamResponse:
+        """Server-sent events: a word whenever a page would show something else than was seen, by a fact or by time alone."""
+        # Streams are not passed on, and whoever is asked for pages must have hands left for them.
+        place = self._cluster.owner(customer_of(request))
+        if isinstance(place, Elsewhere) or self._told_live >= MOST_LIVE:
+            return web.Response(text=_COME_AGAIN, content_type="text/event-stream")
+        self._told_live += 1
+        try:
+            return await self._tell(request, request.headers.get("Last-Event-ID") or seen, question)
+        finally:
+            self._told_live -= 1
+
+    async def _tell(self, request: web.Request, seen: str, question: Callable[[View], Plain]) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        said = None
-        for _ in range(int(LIVE_S / LOOK_S)):
-            place = self._cluster.owner(customer_id)
-            if isinstance(place, Elsewhere):
-                # Streams are not passed on: the page itself is, now and then.
-                return web.Response(text=_CHANGED_ELSEWHERE, content_type="text/event-stream")
+        until = time.monotonic() + LIVE_S
+        while (begun := time.monotonic()) < until:
+            place = self._cluster.owner(customer_of(request))
             try:
-                held = await self._api.ask(place, lambda view: looks.pulse_of(view, customer_id))
+                if isinstance(place, Elsewhere):
+                    break
+                mark = await self._api.ask(place, lambda view: looks.mark(question(view)))
             except Problem:
                 if stream.prepared:
                     break
                 raise
-            mark = blake2b(orjson.dumps(held), digest_size=8).hexdigest()
             if not stream.prepared:
                 await stream.prepare(request)
                 await stream.write(b"retry: 1000\n\n")
-                said = request.headers.get("Last-Event-ID") or mark
-            if mark != said:
+            if mark != (seen or mark):
                 await stream.write(f"event: changed\nid: {mark}\ndata: {mark}\n\n".encode())
-                said = mark
-            await asyncio.sleep(LOOK_S)
+            seen = mark
+            took = time.monotonic() - begun
+            await self._pause(min(max(LOOK_S, took * self._told_live / LOOKING), LIVE_S))
+            if self._ending.is_set() or request.transport is None or request.transport.is_closing():
+                break
         return stream
+
+    async def _pause(self, pause_s: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), pause_s)
+
+    async def end(self, _: web.Application) -> None:
+        """Ends all streams: a worker that is to stop waits for no open page."""
+        self._ending.set()
 
     # --- about the house ---
 
@@ -170,7 +210,9 @@ class Pages:
         await stream.prepare(request)
         await stream.write(b"retry: 1000\n\n")
         for _ in range(int(LIVE_S / OPERATOR_S)):
-            await asyncio.sleep(OPERATOR_S)
+            await self._pause(OPERATOR_S)
+            if self._ending.is_set():
+                break
             await stream.write(b"event: changed\ndata: later\n\n")
         return stream
 
@@ -241,9 +283,9 @@ def _own(to: str) -> str:
     return to if to.startswith("/") and not to.startswith(("//", "/\\")) and "\n" not in to and "\r" not in to else "/"
 
 
-def _live(customer_id: str, at: str) -> str:
+def _live(request: web.Request, at: str, mark: str) -> str:
     """What is shown as of an instant does not change; what is of now, does."""
-    return "" if at else f"/customers/{quote(customer_id, safe='')}/live"
+    return "" if at else f"{request.rel_url.raw_path}/live?{urlencode([*request.query.items(), ('seen', mark)])}"
 
 
 # --- how it is written -----------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ def build(cluster: Cluster, tokens: Tokens | None) -> web.Application:
     app.add_routes(openapi.routes())
     app.add_routes(_about_itself(cluster))
     app.on_response_prepare.append(_with_headers)
+    app.on_shutdown.append(pages.end)
     app.on_cleanup.append(lambda _: passer.close())
     return app
 

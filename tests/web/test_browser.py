@@ -16,6 +16,7 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from ledger.instants import instant
 from tests.debian import program
 from tests.ledger.language import facts
 from tests.web.cluster import InThread
@@ -146,6 +147,28 @@ def test_a_page_that_shows_now_follows(server: InThread, browser: Chrome) -> Non
     until(lambda: "Left\n16.5" in text(browser))
     until(lambda: "Updated" in browser.find_element(By.ID, "said").text)
     assert complaints(browser) == []
+
+
+def test_a_page_that_shows_now_follows_time_alone(browser: Chrome) -> None:
+    """Without any fact: an alarm since her month is over in five days, and then the next month. Whoever types is left alone,
+    and follows afterwards."""
+    with InThread() as server:
+        server.fold(facts(STORY))
+        acme = server.shared.all[server.shared.of("acme")]
+        rule = {"rule_id": "soon", "name": "Ends soon", "metric": "days_to_expiry", "scope": "seat", "levels": ["5"]}
+        server.do(partial(acme.watch, rule))
+        browser.get(f"{server.url}/customers/acme/seats/ana")
+        until(lambda: "Left\n18.75" in text(browser))
+        browser.find_element(By.ID, "at").click()
+        server.do(partial(acme.pass_to, instant("2026-01-27T12:00:00Z")))
+        time.sleep(2.5)
+        assert "Ends soon" not in text(browser)
+        browser.execute_script("document.activeElement.blur()")
+        until(lambda: "Ends soon" in text(browser))
+
+        server.do(partial(acme.pass_to, instant("2026-02-01T00:00:00Z")))
+        until(lambda: "Left\n20" in text(browser))
+        assert complaints(browser) == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote
@@ -10,8 +12,9 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
+from ledger.instants import instant
 from tests.ledger.language import facts
-from tests.web.cluster import Server, Stage, served
+from tests.web.cluster import Partition, Server, Stage, served
 from tests.web.test_api import STORY
 from tests.web.test_letting_in import ACME_ONLY, OF_ACME, READ, READER, keep
 from web.asked import picked
@@ -245,16 +248,105 @@ async def test_no_page_asks_anybody_else_for_anything(server: Server) -> None:
                 assert not place.startswith(("http", "//")), (path, tag, place)
 
 
-async def test_a_page_hears_of_what_changes(server: Server) -> None:
-    async with asyncio.timeout(10):
-        async with server.session.get(f"{server.url}/customers/acme/live") as stream:
-            assert stream.content_type == "text/event-stream"
-            assert (await stream.content.readline()).startswith(b"retry")
-            for fact, arrived_at in facts("burn 1 at 2026-01-21 id later"):
-                if type(fact).__name__ == "CreditBurn":
-                    server.worker.shared.fold([msgspec.structs.replace(fact, contract_id="c-1")], arrived_at)
+# --- what changes while a page is open -------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def listening(server: Server, path: str, **headers: str) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    """What a page that is open is told: each call answers the next change's mark."""
+    async with asyncio.timeout(20), server.session.get(f"{server.url}{path}", headers=headers) as stream:
+        assert stream.content_type == "text/event-stream"
+
+        async def changed() -> str:
             while (line := await stream.content.readline()) != b"event: changed\n":
                 assert line or not stream.content.at_eof()
+            return (await stream.content.readline()).decode().removeprefix("id: ").strip()
+
+        assert (await stream.content.readline()).startswith(b"retry")
+        yield changed
+
+
+def partition_of(server: Server) -> Partition:
+    return server.worker.shared.all[server.worker.shared.of("acme")]
+
+
+@pytest.mark.parametrize("path", ["/customers/acme/live", "/customers/acme/seats/ana/live"])
+async def test_a_page_hears_of_what_changes(server: Server, path: str) -> None:
+    """A late burn, too, that is paid by the seat alone."""
+    async with listening(server, path) as changed:
+        for fact, arrived_at in facts("burn 1 by ana at 2026-01-15 id late"):
+            if type(fact).__name__ == "CreditBurn":
+                server.worker.shared.fold([msgspec.structs.replace(fact, contract_id="c-1")], arrived_at)
+        assert await changed()
+
+
+@pytest.mark.parametrize("path", ["/customers/acme/live", "/customers/acme/seats/ana/live"])
+async def test_a_page_hears_of_what_time_alone_does(server: Server, path: str) -> None:
+    """The seats' month is over, and another begins: no pool has more or less by it."""
+    async with listening(server, path) as changed:
+        partition_of(server).pass_to(instant("2026-02-01T00:00:00Z"))
+        assert await changed()
+
+
+@pytest.mark.parametrize("path", ["/customers/acme/live", "/customers/acme/seats/ana/live"])
+async def test_a_page_hears_of_an_alarm_that_time_alone_makes(server: Server, path: str) -> None:
+    rule = {"rule_id": "soon", "name": "Ends soon", "metric": "days_to_expiry", "scope": "seat", "levels": ["5"]}
+    partition_of(server).watch(rule)
+    before = await server.raw("GET", path.removesuffix("/live"), headers=BROWSER)
+    async with listening(server, path) as changed:
+        partition_of(server).pass_to(instant("2026-01-27T12:00:00Z"))
+        assert await changed()
+    after = await server.raw("GET", path.removesuffix("/live"), headers=BROWSER)
+    assert "Ends soon" not in before[2] and "Ends soon" in after[2]
+
+
+@pytest.mark.parametrize("path", ["/customers/acme/live", "/customers/acme/seats/ana/live"])
+async def test_a_page_hears_nothing_while_nothing_changes(
+    server: Server, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time passes, and others burn."""
+    monkeypatch.setattr("web.pages.LOOK_S", 0.01)
+    monkeypatch.setattr("web.pages.LIVE_S", 1.0)
+    partition = partition_of(server)
+    async with server.session.get(f"{server.url}{path}") as stream:
+        heard = asyncio.ensure_future(stream.read())
+        for second in range(5):
+            await asyncio.sleep(0.1)
+            partition.pass_to(instant(f"2026-01-20T00:00:1{second}Z"))
+        assert await heard == b"retry: 1000\n\n"
+
+
+@pytest.mark.parametrize("path", ["/customers/acme", "/customers/acme/seats/ana?contract_id=c-1"])
+async def test_what_changed_before_a_page_began_to_listen_is_told(server: Server, path: str) -> None:
+    _, _, page = await server.raw("GET", path, headers=BROWSER)
+    [live] = [attrs["data-live"] for _, attrs in Text(page).tags if "data-live" in attrs]
+    assert live is not None
+    partition_of(server).pass_to(instant("2026-02-01T00:00:00Z"))
+    async with listening(server, live) as changed:
+        mark = await changed()
+    # Whoever comes again has seen that by now.
+    async with listening(server, live, **{"Last-Event-ID": mark}) as changed:
+        partition_of(server).pass_to(instant("2026-03-01T00:00:00Z"))
+        assert await changed() != mark
+
+
+@pytest.mark.parametrize("path", ["/customers/acme/live", "/operator/live"])
+async def test_who_stops_waits_for_no_open_page(path: str) -> None:
+    async with served([fact for fact, _ in facts(STORY)]) as server:
+        stream = await server.session.get(f"{server.url}{path}")
+        await stream.content.readline()
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 5
+
+
+async def test_of_those_who_would_wait_for_changes_some_come_again_instead(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.pages.MOST_LIVE", 1)
+    async with listening(server, "/customers/acme/live"):
+        status, headers, told = await server.raw("GET", "/customers/acme/live")
+        assert status == 200 and headers["Content-Type"].startswith("text/event-stream")
+        assert told.startswith("retry: 5000") and "event: changed" in told
 
 
 # --- signing in ------------------------------------------------------------------------------------------------------
