@@ -269,7 +269,9 @@ class Shelf:
 
     def spans(self, until: Instant) -> list[tuple[bytes, bytes]]:
         """Where the burns that have not aged lie in the trail, before the end of an era: from which key, until before which."""
-        prefixes = [prefix for table, prefix, _ in self._parts_of(b"b", self.single_from, until) if table == "trail"]
+        # Before anything aged, that would be every era since the first year.
+        low = max(self.single_from, self.group.first)
+        prefixes = [prefix for table, prefix, _ in self._parts_of(b"b", low, until) if table == "trail"]
         return [(prefix, after(prefix)) for prefix in prefixes]
 
     def aged(self, until: Instant) -> None:

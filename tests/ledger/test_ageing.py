@@ -1,6 +1,7 @@
 """Burns that have aged: the ledger answers what it would if they had stayed single, but for what lay between two of one day."""
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from ledger.identities import earliest_change
 from ledger.instants import DAY, HOUR, Instant, instant, text
 from ledger.ledger import Ledger
 from ledger.outcome import Refused, Scope, Waiting
+from ledger.rows import Table
 from tests.ledger.duel import gist
 from tests.ledger.histories import HISTORY, History, draw_history
 from tests.ledger.language import BOUNDS, Played, play, play_on
@@ -160,6 +162,172 @@ def test_a_burn_of_an_era_that_has_aged_is_too_late_however_it_came() -> None:
     outcome = ledger.fold(late, late.time)
 
     assert isinstance(outcome, Refused) and outcome.refusal.code == "too_late"
+
+
+def test_a_day_begins_with_its_first_instant_also_for_burns() -> None:
+    story = """
+        grant pool 100
+        burn 1 at 01-01T23:00 id late
+        burn 2 at 01-02T00:00 id midnight
+        burn 4 at 01-02T05:00 id early
+    """
+    ledger, _ = played(story, aged_before="2026-01-10T00:00:00Z")
+
+    assert lines(ledger) == [
+        ("01-01T23:00", "pool", 1, "credit-burn", "late"),
+        ("01-02T05:00", "pool", 6, "credit-burns", "early"),
+    ]
+
+
+def test_burns_of_every_type_age_to_the_last_billionth() -> None:
+    story = """
+        grant pool 100
+        grant words 100 tokens
+        burn 0.000000001 at 01-01T08:00
+        burn 0.000000002 at 01-01T09:00
+        burn 0.000000004 tokens at 01-01T08:00
+        burn 0.000000008 tokens at 01-01T09:00
+        burn 0.00000001 tokens at 01-20T09:00
+    """
+    ledger, _ = played(story, aged_before="2026-01-10T00:00:00Z")
+
+    burned = [one for one in ledger.entries("acme", instant("2026-02-01T00:00:00Z")) if one.type == "burned"]
+    assert [(one.grant_id, one.amount) for one in burned] == [("pool", -3), ("words", -12), ("words", -10)]
+
+
+@pytest.mark.parametrize(
+    ("history", "lateness", "wait", "before"),
+    [(10, 20, 1, "02-09T00:00"), (50, 20, 1, "01-29T12:00"), (0, 5, 20, "02-24T00:00"), (7, 1, 1, "03-14T00:00")],
+)
+def test_what_ages_is_older_than_the_history_and_than_whatever_may_still_burn(
+    history: int, lateness: int, wait: int, before: str
+) -> None:
+    """A fact may wait, or be the second of two that are late by the bound."""
+    ledger = Ledger(MemoryRows(), lateness=lateness * DAY, ahead=DAY, wait=wait * DAY)
+
+    ledger.come_to(instant("2026-03-21T12:00:00Z"), history * DAY)
+
+    assert text(ledger.horizon) == f"2026-{before}:00Z"
+
+
+def test_a_step_says_what_is_gone_once_all_of_an_era_has_aged() -> None:
+    nothing = Ledger(MemoryRows(), **BOUNDS)
+    nothing.horizon = instant("2026-01-10T00:00:00Z")
+    assert nothing.age(10) == ([], False)
+    assert ageing.aged_until(nothing.book) == nothing.horizon
+
+    story = "\n".join(f"burn 1 at 01-{day:02}T{hour:02}:00" for day in (1, 3, 5) for hour in range(6, 12))
+    ledger, rows = played("grant pool 100\n" + story)
+    ledger.flush()
+    ledger.horizon = instant("2026-01-10T00:00:00Z")
+    kept = []
+    more = True
+    while more:
+        gone, more = ledger.age(4)
+        ledger.flush()
+        kept.append([18 - sum(len(list(rows.scan("trail", low, high))) for low, high in gone if low[:1] == b"b")])
+
+    assert kept == [[18], [12], [6], [18], [0]]
+    assert ageing.aged_until(ledger.book) == ledger.horizon
+
+
+def test_an_account_whose_burns_had_to_age_at_once_ages_on() -> None:
+    """What is older than the first horizon aged before its turn, and not what is as old as that to the instant."""
+    story = """
+        contract c from 2026-01-01
+        grant pool 100
+        burn 1 at 01-01T08:00 id a
+        burn 2 at 01-01T09:00 id b
+        burn 4 at 01-07T00:00 id c
+        burn 8 at 01-07T09:00 id d
+        burn 16 at 01-08T12:00 id e
+        burn 32 at 01-08T13:00 id f
+    """
+    ledger, rows = played(story)
+    ledger.flush()
+    ledger.horizon = instant("2026-01-07T00:00:00Z")
+
+    play_on(Played(ledger), "grant other 1 until 01-02 priority 1 at 01-01 on c said 01-20")
+    ledger.flush()
+    first = lines(ledger)
+    age(ledger, rows, instant("2026-01-10T00:00:00Z"), 100)
+
+    assert first == [
+        ("01-01T09:00", "other", 1, "credit-burns", "b"),
+        ("01-01T09:00", "pool", 2, "credit-burns", "b"),
+        ("01-07T00:00", "pool", 4, "credit-burn", "c"),
+        ("01-07T09:00", "pool", 8, "credit-burn", "d"),
+        ("01-08T12:00", "pool", 16, "credit-burn", "e"),
+        ("01-08T13:00", "pool", 32, "credit-burn", "f"),
+    ]
+    assert lines(ledger)[2:] == [
+        ("01-07T09:00", "pool", 12, "credit-burns", "d"),
+        ("01-08T13:00", "pool", 48, "credit-burns", "f"),
+    ]
+
+
+def test_before_anything_aged_a_fact_about_the_past_looks_at_no_era_before_the_first_burn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It looked at each since the year 1, and the partition stood still for a second and more."""
+    ledger, rows = played("grant pool 100\nburn 1 at 01-01T08:00")
+    ledger.flush()
+    ledger.horizon = instant("2026-01-10T00:00:00Z")
+    scans, scan = [], rows.scan
+
+    def counted(table: Table, start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        scans.append(start)
+        assert len(scans) < 200, "so many looks"
+        return scan(table, start, end, reverse)
+
+    monkeypatch.setattr(rows, "scan", counted)
+
+    play_on(Played(ledger), "grant other 1 until 01-02 at 01-01 on c said 01-20")
+
+    assert scans
+
+
+@pytest.mark.parametrize("most", [0, 2, 3])
+def test_what_is_at_hand_of_one_type_stays_while_another_ages_at_once(most: int) -> None:
+    story = """
+        contract c from 2026-01-01
+        grant pool 100
+        grant words 100 tokens
+        burn 1 at 01-01T08:00 id a
+        burn 2 at 01-01T09:00 id b
+        burn 4 at 01-01T10:00 id c
+        burn 8 at 01-01T11:00 id d
+        burn 1 tokens at 01-01T08:00 id e
+        burn 2 tokens at 01-01T09:00 id f
+    """
+    ledger, rows = played(story)
+    age(ledger, rows, instant("2026-01-10T00:00:00Z"), most)
+    play_on(Played(ledger), "grant more 1 tokens until 01-02 priority 1 at 01-01 on c said 01-20")
+    while age(ledger, rows, instant("2026-01-10T00:00:00Z"), 1):
+        pass
+
+    assert lines(ledger) == [
+        ("01-01T09:00", "more", 1, "credit-burns", "f"),
+        ("01-01T09:00", "words", 2, "credit-burns", "f"),
+        ("01-01T11:00", "pool", 15, "credit-burns", "d"),
+    ]
+
+
+def test_what_a_seat_is_played_again_for_finds_its_burns_aged() -> None:
+    story = """
+        contract c from 2026-01-01
+        grant own 5 to seat ana
+        burn 1 by ana at 01-03T10:00 id a
+        burn 2 by ana at 01-03T12:00 id b
+    """
+    ledger, _ = played(story)
+    ledger.flush()
+    ledger.horizon = instant("2026-01-10T00:00:00Z")
+
+    play_on(Played(ledger), "void own at 01-03T11:00 on c said 01-20")
+
+    # Both count as at the time of the last, which is after the void.
+    assert lines(ledger) == [("01-03T12:00", "overage", 3, "credit-burns", "b")]
 
 
 def test_what_is_played_again_while_its_burns_age_finds_them_aged() -> None:
