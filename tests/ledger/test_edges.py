@@ -2,10 +2,11 @@
 
 import pytest
 
-from ledger.amounts import parse, text
-from ledger.facts import ContractUpdated
-from ledger.instants import DAY, instant
-from ledger.outcome import Folded, Refused, Scope
+from ledger.amounts import UNIT, parse, text
+from ledger.facts import ContractUpdated, CreditBurn
+from ledger.instants import DAY, HOUR, ORIGIN, instant
+from ledger.ledger import Ledger
+from ledger.outcome import Folded, Refused, Scope, Waiting
 from tests.ledger import language
 from tests.ledger.language import Play, Played, play_on
 
@@ -274,6 +275,20 @@ def test_a_seat_knows_of_a_move_the_very_next_microsecond(play: Play) -> None:
     """)
 
     assert (story.overage("ana"), story.left("di")) == ("2", {"gift": "9"})
+
+
+def test_of_five_moves_at_one_instant_each_takes_only_what_came_since_the_seat_gave_last(play: Play) -> None:
+    moves = ("ana to di", "bo to ana", "ana to ed", "cy to ana", "ana to fy")
+    story = play(f"""
+        contract c from 06-01
+        subscription team seats ana bo cy
+        grant anas 5 to seat ana
+        grant bos 7 to seat bo
+        grant cys 9 to seat cy
+        {" and ".join(f"move {each} carrying" for each in moves)} at 06-10
+    """)
+
+    assert [story.left(who) for who in ("di", "ed", "fy")] == [{"anas": "5"}, {"bos": "7"}, {"cys": "9"}]
 
 
 # --- debts -----------------------------------------------------------------------------------------------------------
@@ -570,6 +585,97 @@ def test_what_goes_on_waiting_for_something_else_still_counts(play: Play, bound:
 
     assert story.refused() == {"three": "waiting_full", "four": "waiting_full"}
     assert story.waiting() == ["two", "five"]
+
+
+def test_what_goes_on_waiting_alone_takes_one_place(play: Play) -> None:
+    story = play(
+        """
+        add ana in team at 01-02 on d id one
+        contract d from 01-01 said 01-02
+        burn 1 at 01-02 on e id two
+        burn 1 at 01-02 on e id three
+        """,
+        wait_partition=2,
+    )
+
+    assert (story.waiting(), story.refused()) == (["one", "two"], {"three": "waiting_full"})
+
+
+def test_a_burn_that_two_contracts_hold_is_folded_once_one_of_them_had_ended_by_then(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        contract d from 06-01
+        burn 5 anywhere at 06-10 id b
+        end contract at 06-05 on d said 06-10
+    """)
+
+    assert story.waiting() == []
+    assert story.overage(on="c") == "5"
+
+
+def test_a_burn_that_two_contracts_hold_is_folded_once_its_seat_sits_in_one_of_them(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats bo
+        contract d from 06-01
+        burn 5 by ana anywhere at 06-10 id b
+        add ana in team at 06-09 on c said 06-10
+    """)
+
+    assert story.waiting() == []
+    assert story.overage("ana", on="c") == "5"
+
+
+def test_a_burn_at_the_very_end_of_a_contract_becomes_overage_of_that_one(play: Play) -> None:
+    story = play("""
+        contract one from 06-01 until 06-05
+        contract two from 06-05 until 06-10
+        burn 3 anywhere at 06-10
+        tick 06-11
+    """)
+
+    assert [story.overage(on=name) for name in ("one", "two")] == ["0", "3"]
+
+
+def test_what_was_settled_is_said_once() -> None:
+    """With the fact that brought it, or by the clock: neither again with what waited in vain, nor after that."""
+    story = language.play(
+        """
+        contract c from 06-01 until 06-05
+        burn 1 anywhere at 06-10 id nowhere
+        take back nowhere at 06-10T00:30 id back
+        burn 2 at 06-10T00:30 on d id soon
+        contract d from 06-11 said 06-10T00:40
+        """,
+        wait=HOUR,
+    )
+    ledger = story.ledger
+    assert [fact.id for fact, _ in ledger.settled()] == ["soon"]
+
+    over = ledger.advance(instant("2026-06-10T01:00:00.000001Z"))
+
+    assert [fact.id for fact, _ in over] == ["nowhere", "back"]
+    assert ledger.settled() == []
+
+
+def test_what_came_before_a_clock_waits_from_its_first_word_on() -> None:
+    story = language.play("contract c from 2026-01-01", wait=HOUR)
+    ledger, now = story.ledger, instant("2026-01-05T00:00:00Z")
+    assert isinstance(ledger, Ledger)
+    for id, on in (("b", "d"), ("a", "d"), ("c", "e")):
+        burn = CreditBurn(id=id, customer_id="acme", time=now, contract_id=on, amount=UNIT)
+        assert isinstance(ledger.fold(burn, ORIGIN), Waiting)
+    ledger.flush()
+
+    ledger.begin_waits(now)
+    ledger.flush()
+
+    assert ledger.next_wait_over() == now + HOUR
+    assert ledger.advance(now + HOUR) == []
+    play_on(story, "contract d from 01-01 said 01-05")
+    ledger.flush()
+    assert [(fact.id, type(what)) for fact, what in ledger.advance(now + HOUR + 1)] == [("c", Refused)]
+    assert ledger.next_wait_over() is None
 
 
 # --- burns, early and late -------------------------------------------------------------------------------------------

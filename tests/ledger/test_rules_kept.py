@@ -4,11 +4,13 @@ import pytest
 
 from ledger.amounts import UNIT, text
 from ledger.facts import CreditBurn
-from ledger.instants import DAY, instant
+from ledger.identities import forgotten, known_from
+from ledger.instants import DAY, Instant, instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Refused, Repeated, Scope
 from tests.ledger.language import Play, play_on
 from tests.ledger.language import play as language_play
+from tests.ledger.memory import MemoryRows
 
 # --- what a contract brings along ------------------------------------------------------------------------------------
 
@@ -117,6 +119,22 @@ def test_what_a_subscription_is_called_cannot_be_called_again(play: Play) -> Non
         "again-grant": "already_exists",
     }
     assert story.left("ana") == {"monthly": "100"}
+
+
+@pytest.mark.parametrize("first", ["", "change viewer included_seats 1 at 06-02"])
+def test_whose_seats_they_are_is_said_with_the_first_of_them_and_not_again(play: Play, first: str) -> None:
+    story = play(f"""
+        contract c from 06-01
+        subscription viewer quantity 2
+        {first}
+        change viewer mode seats seat_group_key email at 06-05
+        recurring monthly 30 per seat of viewer every P1M at 06-05
+        add ana in viewer at 06-20
+        change viewer mode seats seat_group_key phone at 06-21 id again
+    """)
+
+    assert story.refused() == {"again": "wrong_mode"}
+    assert story.left("ana") == {"monthly": "15"}
 
 
 # --- edits that name no contract -------------------------------------------------------------------------------------
@@ -314,6 +332,21 @@ def test_who_sits_there_does_so_from_the_first_instant_until_before_the_last(pla
     assert story.seats(at="04-01") == story.seats(at="02-28") == "+0"
     assert story.charges("03-01") == ["period 1 x 1 = 10 at 2026-03-01"]
     assert story.charges("02-28") == []
+
+
+def test_who_was_ever_given_anything_has_a_row_though_nothing_is_left_of_it(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 100 per seat of team every P1M
+        grant ours 5 to customer until 06-05
+        grant pools 5 until 06-05
+        move ana to di carrying at 06-10
+        remove di at 06-15
+        tick 08-02
+    """)
+
+    assert sorted(story.scopes()) == ["ana", "customer", "di", "pool"]
 
 
 # --- burns that name no contract -------------------------------------------------------------------------------------
@@ -562,3 +595,24 @@ def test_an_id_is_remembered_for_the_bound_after_its_time_or_its_arrival_whichev
         assert isinstance(story.ledger.fold(burn, at), Repeated)
     late = story.ledger.fold(burn, until + 1)
     assert isinstance(late, Refused) and late.refusal.code == "too_late"
+
+
+def test_identities_leave_when_nobody_can_ask_for_them_again() -> None:
+    """Of a burn: with their generation, and nothing of it stays for good."""
+    rows = MemoryRows()
+    start = instant("2026-01-01T00:00:00Z") // (10 * DAY) * 10 * DAY
+    ledger = Ledger(rows, lateness=10 * DAY, ahead=DAY, wait=DAY)
+    story = language_play("contract c from 2025-12-01 said 2026-01-01", ledger)
+    burn = CreditBurn(id="known", customer_id="acme", time=start, contract_id="c", amount=UNIT)
+    assert isinstance(story.ledger.fold(burn, start), Folded)
+    ledger.flush()
+
+    def left(now: Instant) -> list[bytes]:
+        low, high = forgotten(now, 10 * DAY)
+        found = (key for table in rows.tables for key, _ in rows.scan(table, b"", b"\xff"))
+        keys = [key for key in found if key[:1] in (b"i", b"J") and key.endswith(b"known")]
+        return [key for key in keys if not low <= key < high]
+
+    assert (len(left(start + 30 * DAY - 1)), len(left(start + 30 * DAY))) == (1, 0)
+    assert known_from(start + 30 * DAY - 1, 10 * DAY) == start
+    assert known_from(start + 30 * DAY, 10 * DAY) == start + 10 * DAY

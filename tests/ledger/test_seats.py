@@ -499,6 +499,17 @@ def test_history_is_segments_of_the_life_scheduled_ones_included() -> None:
         (day("03-01"), day("04-01"), 1, 1, 0, (), ("ana", "cy")),
     ]
     assert list(seats.history(account.book, CUSTOMER, account.contract, row, day("02-10"), day("03-01"))) == [found[1]]
+    assert list(seats.history(account.book, CUSTOMER, account.contract, row, day("04-01"))) == []
+    assert list(seats.history(account.book, CUSTOMER, account.contract, row, to_at=BORN)) == []
+
+
+def test_who_comes_when_a_subscription_starts_is_among_those_it_starts_with() -> None:
+    account = team("ana")
+    account.folded(add(BORN, "bo"))
+
+    [segment] = seats.history(account.book, CUSTOMER, account.contract, account.contract.subscriptions[0])
+
+    assert segment.added == ("ana", "bo")
 
 
 def test_paid_is_the_highest_of_the_period_and_never_below_the_minimum() -> None:

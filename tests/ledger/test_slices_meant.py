@@ -1,5 +1,7 @@
 """Which slice a void or an adjustment means that names none, also where seats hand on what they have (D17, D18, D20)."""
 
+import pytest
+
 from tests.ledger.language import Play
 
 # --- of what a seat earned itself ------------------------------------------------------------------------------------
@@ -244,3 +246,54 @@ def test_who_comes_and_hands_on_at_one_instant_had_nothing_to_hand_on(play: Play
     """)
 
     assert (story.left("ana"), story.left("di")) == ({"monthly": "15"}, {"monthly": "15"})
+
+
+# --- whose place a later void takes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("later", ["", "slice 0"])
+@pytest.mark.parametrize("earlier", ["", "slice 0"])
+def test_a_later_void_of_all_seats_gives_back_what_an_earlier_one_had_ended(
+    play: Play, earlier: str, later: str
+) -> None:
+    story = play(f"""
+        contract c from 06-01
+        subscription team seats ana
+        recurring monthly 100 per seat of team every P1M
+        void monthly {earlier} at 06-05
+        burn 10 by ana at 06-07
+        void monthly {later} at 06-10
+    """)
+
+    assert story.entries("ana") == ["granted 100 monthly", "burned -10 monthly", "voided -90 monthly"]
+
+
+@pytest.mark.parametrize("later", ["", "seat ana"])
+@pytest.mark.parametrize("earlier", ["", "seat ana"])
+def test_a_later_void_of_a_grant_gives_back_what_an_earlier_one_had_ended(play: Play, earlier: str, later: str) -> None:
+    story = play(f"""
+        contract c from 06-01
+        grant ours 100 to seat ana
+        void ours {earlier} at 06-05
+        burn 10 by ana at 06-07
+        void ours {later} at 06-10
+    """)
+
+    assert story.entries("ana") == ["granted 100 ours", "burned -10 ours", "voided -90 ours"]
+
+
+def test_a_late_return_changes_what_a_void_means_from_before_it_also_where_the_pool_earns_by_it(play: Play) -> None:
+    story = play("""
+        contract c from 06-01
+        subscription team seats ana bo
+        recurring own 10 per seat of team every P1W for 3 periods
+        recurring units 1 per unit of team every P1M
+        burn 5 by ana at 06-02
+        void own slice 0 seat ana at 06-03
+        burn 8 by ana at 06-04
+        remove ana at 06-05
+        void own seat ana at 06-18
+        set ana bo at 06-16 said 06-20
+    """)
+
+    assert story.overage("ana") == "6"
