@@ -51,6 +51,8 @@ class Probes:
     sent: dict[tuple[str, str], float] = field(default_factory=dict)
     found: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in OUTPUTS})
     heard: float = 0.0
+    #: Grants that no snapshot of their own told, but one of a later grant.
+    together: int = 0
     #: Why a probe came to nothing that should not have.
     refused: str = ""
 
@@ -120,6 +122,7 @@ class Probes:
                 sent = self.sent.pop((kind, told), None)
                 if sent is not None:
                     self.found[kind].append(at - sent)
+                    self.together += told != cause
 
     def _told(self, kind: str, cause: str) -> Iterator[str]:
         """Of grants that are folded together, one snapshot tells, and names the last."""
@@ -172,6 +175,8 @@ async def measure(settings: Settings, count: int, rate: float) -> dict[str, list
             for told in probes.closing():
                 await send(*told)
             listening.cancel()
+    if probes.together:
+        print(f"{probes.together} grants were told by the snapshot of a later one", file=sys.stderr)
     return {KINDS[kind]: seconds for kind, seconds in probes.found.items() if seconds}
 
 

@@ -11,7 +11,6 @@ acknowledgement here only says that the chunk is done with. What the group is to
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
-from functools import partial
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -31,6 +30,8 @@ from wire.topics import INPUTS, Topics
 FETCH_S = 0.25
 #: The same while records wait for news of another input.
 UNSURE_S = 0.02
+#: How long the group may take to note how far inputs are folded.
+TELLS_S = 1.0
 
 header_names.install()
 
@@ -115,8 +116,12 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         )
 
     async def tell(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Notes for the group where it stands."""
-        await self.call_thread(partial(self._ensure_consumer().commit, offsets))
+        """Notes for the group where it stands. Raises `TimeoutError` where that takes long."""
+        await self.call_thread(self._tell, offsets)
+
+    async def _tell(self, offsets: Mapping[TopicPartition, int]) -> None:
+        # Here, where it can be ended: it would be tried for ever, under whatever generation there is by then.
+        await asyncio.wait_for(self._ensure_consumer().commit(offsets), TELLS_S)
 
     async def rejoin(self) -> None:
         """Asks the group for a new assignment."""

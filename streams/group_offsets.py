@@ -1,16 +1,15 @@
 """The group's offsets: how far each partition is folded, for those who watch the lag from outside.
 
 Nobody here reads them: folding starts where the rows say (streams/hands.py). So they need no part in the transactions, where
-they would cost each of them two more trips to the broker, and a marker in one more topic.
+they would cost each of them two more trips to the broker, and a marker in one more topic; and whatever goes wrong with them is
+tried again, and never stops a worker.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Final
-
-from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from streams.intake import Source
 
@@ -20,6 +19,8 @@ log = logging.getLogger(__name__)
 TELL_S: Final = 0.25
 #: How long partitions that go may wait for it. Their next owner tells the same.
 LAST_S: Final = 1.0
+#: After this long all is told again: a request that was late, or somebody with a tool, may have said otherwise.
+AGAIN_S: Final = 30.0
 
 
 class GroupOffsets:
@@ -36,29 +37,40 @@ class GroupOffsets:
 
     async def run(self) -> None:
         """Until cancelled."""
+        whole_at = 0.0
         while True:
-            await self._tell_news()
+            if time.monotonic() >= whole_at:
+                whole_at = time.monotonic() + AGAIN_S
+                self._told = {}
+            await self.tell_news()
             await asyncio.sleep(TELL_S)
 
     async def tell_last(self) -> None:
-        """When nothing more is folded, before partitions go."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._tell_news(), LAST_S)
-        self._told.clear()
+        """When nothing more is folded, before partitions go. Raises nothing: they go in any case."""
+        telling = asyncio.ensure_future(self.tell_news())
+        await asyncio.wait({telling}, timeout=LAST_S)
+        telling.cancel()
+        self._told = {}
 
-    async def _tell_news(self) -> None:
+    async def tell_news(self) -> None:
+        """Tells what was not told yet, if that can be done now."""
         stand = {
             (kind, partition): offset
             for partition, cursor in self._cursors().items()
             for kind, offset in cursor.items()
         }
-        news = {source: offset for source, offset in stand.items() if self._told.get(source) != offset}
+        told = self._told
+        news = {source: offset for source, offset in stand.items() if told.get(source) != offset}
         if not news:
             return
         try:
-            await self._tell(news)
-        except (KafkaError, ConsumerStoppedError, AssertionError) as error:
+            # In a task of its own: where the consumer is gone, it is this that is cancelled, and not we.
+            [error] = await asyncio.gather(self._tell(news), return_exceptions=True)
+        except RuntimeError as gone:
+            error = gone
+        if error is None:
+            # Partitions may have gone meanwhile; then this is no longer what counts.
+            told.update(news)
+        else:
             # A rebalance came first, or Kafka is gone: it is told next time, by whoever has the partition then.
             log.debug("the group was not told how far partitions are folded: %r", error)
-        else:
-            self._told.update(news)

@@ -229,6 +229,7 @@ class Hands:
             journal.sign(rows, entry.step, cursor, unfinished=unfinished)
             changes = rows.rows()
             folded = time.monotonic()
+            self._intake.folded(chunk)
             positions = await hand.writer.commit(entry, changes, outputs)
         except Lost as lost:
             metrics.LOST.inc()

@@ -7,7 +7,7 @@ backlog.
 A chunk is cut when its hand is free and takes all that may be taken: it grows with the backlog and shrinks without it,
 by count, never by a clock. It is empty where a fold goes on that needs no record.
 
-Few hands work at once, in turns. Many would share one interpreter and each be done later; while they wait instead, their
+Few hands fold at once, in turns. Many would share one interpreter and each be done later; while they wait instead, their
 chunks grow, and a large chunk costs less than two small ones.
 """
 
@@ -28,9 +28,9 @@ MOST_RECORDS = 30_000
 #: Bytes of one input that may wait, and of all of them together; what was fetched when it is reached comes on top.
 MOST_BYTES = 16 << 20
 ALL_BYTES = 256 << 20
-#: So many hands work at once.
-MOST_HANDS = 4
-#: Who is at a chunk for longer is not counted: it may wait for Kafka, or for room on its disk, and takes its turns with others.
+#: So many hands fold at once. Those that wait for Kafka are not counted.
+MOST_FOLDS = 2
+#: Who folds for longer than this is not counted either: it leaves the interpreter to others now and then (streams/breathing.py).
 LONG_S = 0.1
 
 #: An input of a partition.
@@ -63,7 +63,7 @@ class Intake:
         #: Rises whenever folding starts anew somewhere else; a chunk of an older epoch is void.
         self.epoch = 0
         self._partitions: dict[int, dict[str, _Input]] = {}
-        #: The partitions whose hand has a chunk, and since when.
+        #: The partitions whose hand has a chunk, and since when it is folded; 0 once it is.
         self._busy: dict[int, float] = {}
         #: Partitions whose fold goes on without a record.
         self._unfinished: set[int] = set()
@@ -91,6 +91,14 @@ class Intake:
     def drop(self, partition: int) -> None:
         """Takes nothing in for this partition until the next `open`."""
         self._partitions.pop(partition, None)
+        self._busy.pop(partition, None)
+        self._changed.set()
+
+    def folded(self, chunk: Chunk) -> None:
+        """The hand has folded this chunk, and waits for Kafka."""
+        if chunk.epoch == self.epoch and chunk.partition in self._busy:
+            self._busy[chunk.partition] = 0.0
+            self._changed.set()
 
     def free(self, chunk: Chunk, unfinished: bool = False) -> None:
         """The hand has done this chunk and may get the next; where its fold is unfinished, an empty one if need be."""
@@ -168,7 +176,7 @@ class Intake:
         if not found:
             self._changed.clear()
             try:
-                # Those at work may become those that are not counted.
+                # Those who fold may become those that are not counted.
                 await asyncio.wait_for(self._changed.wait(), min(patience_s, LONG_S) if self._busy else patience_s)
             except TimeoutError:
                 return []
@@ -177,7 +185,7 @@ class Intake:
 
     def _cut_all(self) -> list[Chunk]:
         now = time.monotonic()
-        free = MOST_HANDS - sum(now - since < LONG_S for since in self._busy.values())
+        free = MOST_FOLDS - sum(now - since < LONG_S for since in self._busy.values())
         found: list[Chunk] = []
         for partition in [partition for partition in self._partitions if partition not in self._busy]:
             if len(found) >= free:

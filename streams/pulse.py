@@ -8,6 +8,7 @@ import time
 from typing import Any, Final
 
 from aiokafka.errors import IllegalGenerationError, UnknownMemberIdError
+from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -51,6 +52,11 @@ class Pulse:
                     self.heard(sent_at)
                 elif answer.error_code in _GONE:
                     self.gone()
+            # Whoever hears it so sends no heartbeat any more that could hear it.
+            elif isinstance(request, OffsetCommitRequest) and any(
+                code in _GONE for _, partitions in answer.topics for _, code in partitions
+            ):
+                self.gone()
             return answer
 
         coordinator._send_req = send_and_hear

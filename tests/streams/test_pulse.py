@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 
 from streams import pulse
@@ -20,6 +21,8 @@ class Coordinator:
 
     async def _send_req(self, request: Any) -> Any:
         self.clock[0] += self.takes
+        if isinstance(request, OffsetCommitRequest):
+            return SimpleNamespace(topics=[("burns", [(0, 0), (1, self.error_code)])])
         return SimpleNamespace(error_code=self.error_code)
 
 
@@ -31,6 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 HEARTBEAT = HeartbeatRequest("g", 1, "m")
+COMMIT = OffsetCommitRequest("g", 1, "m", -1, [])
 
 
 async def test_it_is_fresh_for_a_session_after_a_heartbeat_was_sent(clock: list[float]) -> None:
@@ -65,6 +69,22 @@ async def test_what_the_group_answers(clock: list[float], error_code: int, is_fr
     assert felt.is_fresh() == is_fresh
     clock[0] = 107.0
     assert felt.is_fresh() == (error_code == 0)
+
+
+@pytest.mark.parametrize(("error_code", "is_fresh"), [(0, True), (27, True), (25, False), (22, False)])
+async def test_who_cannot_say_how_far_it_is_learns_that_it_is_out(
+    clock: list[float], error_code: int, is_fresh: bool
+) -> None:
+    felt, coordinator = Pulse(6.0), Coordinator(clock)
+    felt.watch(coordinator)
+    await coordinator._send_req(HEARTBEAT)
+    coordinator.error_code = error_code
+    clock[0] = 104.0
+    await coordinator._send_req(COMMIT)
+    assert felt.is_fresh() == is_fresh
+    clock[0] = 106.0
+    # That it could say so is no sign of life: nobody is thrown out by the time of a commit.
+    assert not felt.is_fresh()
 
 
 async def test_what_else_is_asked_says_nothing(clock: list[float]) -> None:

@@ -1,7 +1,9 @@
 """A worker that cannot start says why in a sentence, and ends with 1."""
 
+import asyncio
 import fcntl
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,13 @@ def never(*args: Any) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("SEATSTREAM_DATA", str(tmp_path))
     monkeypatch.setenv("SEATSTREAM_BROKER", "kafka://127.0.0.1:1")
+    policy = asyncio.get_event_loop_policy()
+    yield
+    # A worker has a process of its own, and its kind of loop is for all of it.
+    asyncio.set_event_loop_policy(policy)
 
 
 def test_settings_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
