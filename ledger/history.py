@@ -324,6 +324,9 @@ def group_standing(account: Account, at: Instant) -> tuple[Standing, list[Credit
 def _group_as_of(account: Account, stretch: GroupStretch, at: Instant) -> GroupStretch:
     """A stretch of the group with only the draws of burns before an instant: those before it, or all less those after it,
     whichever are fewer."""
+    if not any(one.drawn for one in stretch.shared):
+        # Where all that they drew is nothing, so is any part of it: no burn has to be looked at.
+        return GroupStretch(stretch.start, stretch.until, stretch.shared)
     following = account.group_after(stretch.start)
     end = FOREVER if following is None else following.start
     fewer, sign = _fewer(account.burns(stretch.start, at), account.burns(at, end))

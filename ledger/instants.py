@@ -23,6 +23,7 @@ ORIGIN: Instant = -(2**62)
 FOREVER: Instant = 2**62
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BARE_EPOCH = _EPOCH.replace(tzinfo=None)
 _FIRST: Instant = -62_135_596_800 * SECOND  # 0001-01-01T00:00:00Z
 _LAST: Instant = 253_402_300_800 * SECOND - 1  # 9999-12-31T23:59:59.999999Z
 _TEXT = compile(
@@ -63,7 +64,8 @@ def of(at: datetime) -> Instant:
 def text(at: Instant) -> str:
     """RFC 3339 in UTC, with as many fractional digits as it takes (none, or up to six)."""
     seconds, micros = divmod(at, SECOND)
-    written = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+    # With an offset it would write that; `strftime` takes three times as long.
+    written = (_BARE_EPOCH + timedelta(seconds=seconds)).isoformat()
     return f"{written}.{micros:06d}".rstrip("0") + "Z" if micros else f"{written}Z"
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeVar
 
 from aiohttp import web
@@ -32,6 +33,8 @@ T = TypeVar("T")
 
 #: A worker that is further behind than that is not ready.
 READY_MS: Final = 30_000
+#: So many customers' partitions are remembered: finding one is a walk over the bytes of its id.
+MOST_KEYS: Final = 10_000
 #: How long Kafka may take to take a fact in.
 PUBLISH_S: Final = 10.0
 
@@ -57,6 +60,8 @@ class Serving:
     ) -> None:
         self.partitions = topics.partitions
         self._topics = topics
+        #: Whose partition is asked for again and again.
+        self._partition_of = lru_cache(maxsize=MOST_KEYS)(lambda key: topics.partition_of(key.encode()))
         self.clock = clock
         self._kafka = kafka
         self._hands = hands
@@ -79,7 +84,7 @@ class Serving:
     # --- where ---
 
     def owner(self, key: str) -> Place:
-        return self._place(self._topics.partition_of(key.encode()))
+        return self._place(self._partition_of(key))
 
     def owners(self) -> list[Place]:
         return [self._place(partition) for partition in range(self.partitions)]
