@@ -85,9 +85,15 @@ class Pages:
     async def find(self, request: web.Request) -> web.Response:
         asked = read(request.query, FindPage)
         held, _ = await self._api.gather(request, Customers(search=asked.search, cursor=asked.cursor, limit=100))
-        following = held["next_cursor"] and urlencode({"search": asked.search, "cursor": held["next_cursor"]})
+        first, following = _ways({"search": asked.search}, asked.cursor, held["next_cursor"])
         return self._page(
-            request, "find.html", rows=held["data"], search=asked.search, next=following, as_of=held["as_of"]
+            request,
+            "find.html",
+            rows=held["data"],
+            search=asked.search,
+            first=first,
+            next=following,
+            as_of=held["as_of"],
         )
 
     async def customer(self, request: web.Request) -> web.StreamResponse:
@@ -96,8 +102,8 @@ class Pages:
         if isinstance(held, web.Response):
             return held
         live = _live(request, asked.at, looks.mark(held))
-        kept = {"at": asked.at, "search": asked.search, "sort": asked.sort, "cursor": held.pop("cursor")}
-        following = kept["cursor"] and urlencode({name: value for name, value in kept.items() if value})
+        kept = {"at": asked.at, "search": asked.search, "sort": asked.sort}
+        first, following = _ways(kept, asked.cursor, held.pop("cursor"))
         return self._page(
             request,
             "customer.html",
@@ -105,6 +111,7 @@ class Pages:
             search=asked.search,
             sort=asked.sort or "id",
             asked_at=picked(asked.at),
+            first=first,
             next=following,
             live=live,
             **held,
@@ -283,6 +290,12 @@ def _own(to: str) -> str:
     return to if to.startswith("/") and not to.startswith(("//", "/\\")) and "\n" not in to and "\r" not in to else "/"
 
 
+def _ways(kept: Mapping[str, str], cursor: str | None, following: str | None) -> tuple[str, str]:
+    """The queries of a list's first page, where this is another one, and of the next, where there is one."""
+    first = "" if cursor is None else _query(kept) or "search="
+    return first, "" if following is None else _query({**kept, "cursor": following})
+
+
 def _live(request: web.Request, at: str, mark: str) -> str:
     """What is shown as of an instant does not change; what is of now, does."""
     return "" if at else f"{request.rel_url.raw_path}/live?{urlencode([*request.query.items(), ('seen', mark)])}"
@@ -313,7 +326,7 @@ def _environment() -> Environment:
 
 
 def _query(held: Mapping[str, Any]) -> str:
-    return urlencode({name: value for name, value in held.items() if value is not None})
+    return urlencode({name: value for name, value in held.items() if value})
 
 
 def _text(at: Instant) -> str:

@@ -1,6 +1,7 @@
 """The view over real HTTP: what people see is what the ledger says, whatever the names hold."""
 
 import asyncio
+import html
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -44,6 +45,7 @@ class Text(HTMLParser):
         super().__init__()
         self.seen: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.page = page
         self.feed(page)
 
     def handle_data(self, data: str) -> None:
@@ -145,6 +147,36 @@ async def test_ten_thousand_seats_come_in_pages(sort: str) -> None:
         following = next(attrs["href"] for tag, attrs in first.tags if attrs.get("rel") == "next")
         second = await page(server, f"/customers/acme{following}".partition("#")[0])
         assert "seat-00050" in second.text and "seat-00049" not in second.text
+        assert not any(attrs.get("rel") == "first" for _, attrs in first.tags)
+        back = next(attrs["href"] for _, attrs in second.tags if attrs.get("rel") == "first")
+        assert "seat-00049" in (await page(server, f"/customers/acme{back}".partition("#")[0])).text
+
+
+def href(shown: Text, words: str) -> str:
+    """Where the link with these words leads."""
+    [found] = re.findall(rf'href="([^"]*)"[^>]*>(?:<bdi>)?{words}<', shown.page)
+    return str(html.unescape(found))
+
+
+async def test_ways_back(server: Server) -> None:
+    """From then to now stays with the same seat, contract and search; from a seat to its customer stays with the instant."""
+    then = "at=2026-01-19T00:00:00"
+    seat = await page(server, f"/customers/acme/seats/ana?contract_id=c-1&credit_type=credits&{then}")
+    assert href(seat, "Back to now") == "?contract_id=c-1&credit_type=credits"
+    assert href(seat, "acme") == "/customers/acme?at=2026-01-19T00%3A00%3A00"
+    customer = await page(server, f"/customers/acme?search=an&sort=left&{then}")
+    assert href(customer, "Back to now") == "?search=an&sort=left"
+    assert href(await page(server, "/customers/acme/seats/ana"), "acme") == "/customers/acme"
+
+
+async def test_from_a_later_page_of_customers_to_the_first() -> None:
+    async with served() as server:
+        for fact, arrived_at in facts("grant gift 1"):
+            for n in range(101):
+                server.worker.shared.fold([msgspec.structs.replace(fact, customer_id=f"who-{n:03}")], arrived_at)
+        second = await page(server, href(await page(server, "/"), "Next page"))
+        assert "who-100" in second.text and "who-099" not in second.text
+        assert "who-099" in (await page(server, href(second, "First page"))).text
 
 
 @pytest.mark.parametrize("name", HOSTILE)
