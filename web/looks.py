@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from itertools import islice
 from typing import Any, Final
 
 import orjson
 
 from ledger import amounts, entries, history, paging
 from ledger.answers import Entry
+from ledger.grants import stays_of
 from ledger.instants import DAY, HOUR, MINUTE, Every, Instant
 from ledger.outcome import Scope
 from ledger.paging import BalancePlace
@@ -33,9 +33,7 @@ AHEAD: Final = 60 * DAY
 POINTS_HOURS: Final = 12
 #: Lines are looked for further and further back, until there are enough: all of a time, since the newest come last.
 _BACK: Final = (MINUTE, HOUR, DAY, 7 * DAY, 30 * DAY, 400 * DAY)
-#: What comes next, and among how many changes of a subscription it is looked for.
 MOST_COMING: Final = 20
-MOST_SEGMENTS: Final = 1_000
 
 
 def of_customer(view: View, customer_id: str, asked: CustomerPage) -> Plain:
@@ -130,14 +128,22 @@ def _coming(subject: Subject, scope: Scope, at: Instant) -> list[Plain]:
     found: list[tuple[Instant, Plain]] = [
         (line.time, {"type": line.type, "amount": amounts.text(line.amount), "what": line.grant_id}) for line in lines
     ]
-    named: dict[str, Any] = {"contract_id": scope.contract_id, "seat_id": scope.seat_id}
-    segments = paging.segments(subject.book, subject.customer_id, (at + 1, until), **named)
-    for place, segment in islice(segments, MOST_SEGMENTS):
-        if segment is not None and segment.from_at > at:
-            type = "comes" if scope.seat_id in segment.added else "leaves"
-            found.append((segment.from_at, {"type": type, "amount": "", "what": place.subscription_id}))
+    for time, type, subscription_id in _comes_and_goes(subject, scope):
+        if at < time < until:
+            found.append((time, {"type": type, "amount": "", "what": subscription_id}))
     found.sort(key=lambda one: one[0])
     return [{"time": answers.instant(time)} | said for time, said in found[:MOST_COMING]]
+
+
+def _comes_and_goes(subject: Subject, scope: Scope) -> Iterator[tuple[Instant, str, str]]:
+    """When a seat is assigned and when it no longer is, in which subscription; what its own row says, whoever else sits there."""
+    assert scope.contract_id is not None and scope.seat_id is not None
+    contract = subject.contract(subject.named(scope.contract_id))
+    for row in contract.subscriptions:
+        if row.seat_group_key == scope.seat_group_key:
+            for stay in stays_of(subject.book, subject.who, contract, row, scope.seat_id):
+                yield stay.start, "comes", row.subscription_id
+                yield stay.end, "leaves", row.subscription_id
 
 
 def _last_lines(subject: Subject, scope: Scope, at: Instant) -> list[Entry]:

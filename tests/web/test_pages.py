@@ -114,6 +114,27 @@ async def test_what_comes_next_for_a_seat() -> None:
     assert "taken away" not in coming["ana"]
 
 
+async def test_what_comes_next_for_a_seat_is_found_without_looking_at_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also that its subscription ends, and that it comes back in another."""
+    story = """
+        subscription team seats ana bo
+        subscription other seats cy
+        end team at 2026-02-10 said 2026-01-05
+        add ana in other at 2026-02-12 said 2026-01-05
+    """
+    async with served() as server:
+        for fact, arrived_at in facts(story):
+            server.worker.shared.fold([fact], arrived_at)
+        monkeypatch.setattr("ledger.seats.members", None)
+        found = await page(server, "/customers/acme/seats/ana")
+        coming = found.text.split("What comes next")[1].split("Ledger")[0]
+        assert (
+            "2026-02-10 00:00:00 the seat is taken away team 2026-02-12 00:00:00 the seat is assigned other" in coming
+        )
+
+
 async def test_everything_as_of_an_instant(server: Server) -> None:
     then = await page(server, "/customers/acme/seats/ana?at=2026-01-10T00:00")
     assert (
