@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+from yarl import URL
 
 from ledger.instants import instant
 from tests.ledger.language import facts
@@ -35,6 +36,11 @@ HOSTILE = [
     "x" * 200,
     "שלום",
     "../..",
+    "100%2F +&=;",
+    " two  spaces ",
+    "\u202egnp.exe",
+    "a\nb\tc\x01\x7f",
+    "\ufeff\u0000",
 ]
 
 
@@ -220,6 +226,9 @@ async def test_names_are_data(name: str) -> None:
             assert not any(key.startswith("on") or key == "style" for _, attrs in found.tags for key in attrs)
             assert "49" not in found.text or name != "{{ 7 * 7 }}"
             assert not any(tag == "img" for tag, _ in found.tags)
+            for live in (attrs["data-live"] for _, attrs in found.tags if "data-live" in attrs):
+                async with server.session.get(URL(f"{server.url}{live}", encoded=True)) as stream:
+                    assert (stream.status, await stream.content.readline()) == (200, b"retry: 1000\n")
 
 
 async def test_what_goes_wrong_is_a_page(server: Server) -> None:
