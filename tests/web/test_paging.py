@@ -66,7 +66,7 @@ async def paged(server: Server, path: str, meanwhile: Callable[[], None]) -> lis
     rows: list[dict[str, Any]] = []
     cursor, pages = "", 0
     while True:
-        held = await server.get(f"{path}?limit=1000{cursor}")
+        held = await server.get(f"{path}{'&' if '?' in path else '?'}limit=1000{cursor}")
         rows += held["data"]
         pages += 1
         if held["next_cursor"] is None:
@@ -174,6 +174,30 @@ async def test_lines(server: Server) -> None:
         server, path, lambda row: row["entry_id"],
         lambda: flow.some(lambda chance: flow.burn(BEGUN + chance.randrange(MANY) * 5 * MINUTE + 1, "seat-3")),
         await all_of(server, path, lambda row: row["entry_id"]),
+    )  # fmt: skip
+
+
+async def test_lines_of_a_seat_that_pools_paid_for(server: Server) -> None:
+    """Her own 2,000 first, then the pools, on which others draw meanwhile: who pays changes, not when."""
+    flow = flow_of(server)
+    flow.contract(grants=[{"grant_id": "own", "amount": "2000", "seat_id": "ana", "priority": 1}])
+    flow.say("contract-change", BEGUN, type="credits.granted", grant_id="pool", contract_id="c", amount="1000")
+    flow.say("contract-change", BEGUN, type="credits.granted", grant_id="shared", amount="9000", priority=200)
+    for n in range(MANY):
+        flow.burn(BEGUN + n * 5 * MINUTE, "ana")
+    path = f"{ACME}/ledger?seat_id=ana"
+    before = await paged(server, path, lambda: None)
+    assert {row["grant_id"] for row in before} == {"own", "pool", "shared"}
+
+    def of_burn(row: dict[str, Any]) -> Any:
+        return row["time"], row["cause"]["id"]
+
+    await must_be_whole(
+        server, path, of_burn,
+        lambda: flow.some(
+            lambda chance: flow.burn(BEGUN + chance.randrange(MANY) * 5 * MINUTE + 1, chance.choice(("ana", "bo")))
+        ),
+        [of_burn(row) for row in before],
     )  # fmt: skip
 
 
