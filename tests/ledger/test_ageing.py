@@ -155,6 +155,26 @@ def test_only_what_lay_between_burns_that_became_one_cannot_be_told() -> None:
     assert ledger.balance(ana, instant("2026-01-02T00:00:00Z")).balance == 97 * UNIT
 
 
+def test_a_microsecond_into_a_day_lies_between_its_burns_and_those_of_another_type_do_not_matter() -> None:
+    story = """
+        grant words 100 tokens
+        burn 1 by ana tokens at 01-01T00:00
+        burn 2 by ana tokens at 01-01T09:00
+        burn 4 by ana at 01-01T10:00
+    """
+    ledger, _ = played(story, aged_before="2026-01-10T00:00:00Z")
+    at = instant("2026-01-01T00:00:00.000001Z")
+
+    def told(credit_type: str) -> tuple[bool, bool]:
+        ana = Scope(customer_id="acme", contract_id="c", seat_id="ana", credit_type=credit_type)
+        return (
+            history.is_told(ledger.book, "acme", at, ana),
+            history.is_told(ledger.book, "acme", at, credit_type=credit_type),
+        )
+
+    assert (told("tokens"), told("credits")) == ((False, False), (True, True))
+
+
 def test_a_burn_of_an_era_that_has_aged_is_too_late_however_it_came() -> None:
     ledger, _ = played("burn 1 at 01-01T08:00 id a", aged_before="2026-01-10T00:00:00Z")
     late = CreditBurn(id="z", customer_id="acme", time=instant("2026-01-08T00:00:00Z"), contract_id="c", amount=UNIT)

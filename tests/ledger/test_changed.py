@@ -410,6 +410,20 @@ def test_a_pool_that_is_given_by_units_is_another_from_each_change_of_them_on() 
     ]  # fmt: skip
 
 
+def test_the_seats_of_a_contract_change_where_it_ended_or_ends_now_whichever_comes_first() -> None:
+    story = play("""
+        contract c from 01-01 until 01-20
+        subscription team seats ana
+        end contract at 01-10 said 01-15 id earlier
+        end contract at 01-25 said 01-16 id later
+        end contract at 01-25 said 01-28 id same
+    """)
+
+    told = {id: outcome for id, outcome in story.outcomes.items() if isinstance(outcome, Folded)}
+    since = {id: [text(one.since)[5:10] for one in told[id].seats_changed] for id in ("earlier", "later", "same")}
+    assert since == {"earlier": ["01-10"], "later": ["01-10"], "same": ["01-28"]}
+
+
 def test_only_what_a_fact_changed_is_named_by_it() -> None:
     """Not what a debt before it changed, nor each seat beside all of them, nor a pool that pays what it paid."""
     story = """

@@ -3,7 +3,7 @@
 import pytest
 
 from ledger.amounts import UNIT, parse, text
-from ledger.facts import ContractUpdated, CreditBurn
+from ledger.facts import AddSeats, ContractUpdated, CreditBurn, SeatChange, SeatName
 from ledger.instants import DAY, HOUR, ORIGIN, instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Refused, Scope, Waiting
@@ -514,6 +514,56 @@ def test_what_an_edit_asked_too_much_of_is_said() -> None:
         ("not_assigned", "operations[0].from_seat_id", f"seat cy is not assigned {at}"),
         ("already_assigned", "operations[0].to_seat_id", f"seat bo is assigned already {at}"),
     ]
+
+
+def test_a_subscription_of_the_other_mode_says_which_it_is() -> None:
+    story = language.play("""
+        contract c from 06-01
+        subscription team seats ana
+        subscription units quantity 2
+        quantity 5 in team at 06-10
+        add bo in units at 06-10
+    """)
+
+    said = [outcome.refusal.message for outcome in story.outcomes.values() if isinstance(outcome, Refused)]
+    assert said == [
+        "subscription team is of mode seats at 2026-06-10T00:00:00Z",
+        "subscription units is of mode quantity at 2026-06-10T00:00:00Z",
+    ]
+
+
+def test_an_edit_expects_the_version_of_a_subscription_by_the_code_that_it_has_by_then() -> None:
+    story = language.play("""
+        contract c from 06-01
+        subscription team seats ana
+        change team feature_code later at 06-10 said 06-02
+    """)
+    at = instant("2026-06-10T00:00:00Z")
+    edit = SeatChange(
+        id="edit",
+        customer_id="acme",
+        time=instant("2026-06-03T00:00:00Z"),
+        contract_id="c",
+        operations=(AddSeats(starting_at=at, feature_code="later", seat_ids=(SeatName(seat_id="bo"),)),),
+        expected_version={"later": 0},
+    )
+
+    assert isinstance(story.ledger.fold(edit, edit.time), Folded)
+    assert story.seats(at="06-11") == "ana bo +0"
+
+
+def test_an_edit_that_names_an_unknown_code_waits_for_it_whatever_its_operations_name() -> None:
+    story = language.play("contract c from 06-01 \n subscription team seats ana", wait=HOUR)
+    at = instant("2026-06-10T00:00:00Z")
+    operation = AddSeats(starting_at=at, subscription_id="team", seat_ids=(SeatName(seat_id="bo"),))
+    edit = SeatChange(
+        id="edit", customer_id="acme", time=at, contract_id="c", feature_code="nowhere", operations=(operation,)
+    )
+
+    waiting = story.ledger.fold(edit, at)
+
+    assert isinstance(waiting, Waiting)
+    assert (waiting.code, waiting.message) == ("unknown_subscription", "subscription nowhere is not known yet")
 
 
 def test_a_credit_for_each_seat_needs_seats(play: Play) -> None:
