@@ -118,6 +118,35 @@ def test_burns_on_both_sides_of_the_point_at_which_a_grant_ran_dry_stay_apart() 
     ]
 
 
+def test_a_burn_is_paid_by_what_those_that_have_aged_left_of_it() -> None:
+    story = """
+        grant own 10 to seat ana
+        burn 2 by ana at 01-01T08:00
+        burn 2 by ana at 01-01T09:00 id one
+        burn 1 by ana at 01-02T08:00
+        burn 1 by ana at 01-02T09:00 id two
+        burn 6 by ana at 01-20T09:00 id young
+    """
+    ledger, _ = played(story, aged_before="2026-01-10T00:00:00Z")
+
+    assert lines(ledger) == [
+        ("01-01T09:00", "own", 4, "credit-burns", "one"),
+        ("01-02T09:00", "own", 2, "credit-burns", "two"),
+        ("01-20T09:00", "own", 4, "credit-burn", "young"),
+        ("01-20T09:00", "overage", 2, "credit-burn", "young"),
+    ]
+
+
+def test_a_late_burn_is_paid_by_what_those_that_have_aged_left_of_it() -> None:
+    aged = "\n".join(f"burn 1 by ana at 01-{day:02}T{hour:02}:00" for day in (1, 2) for hour in (8, 9, 10))
+    young = "\n".join(f"burn 1 by ana at 01-20T{hour}:00" for hour in range(10, 20))
+    ledger, _ = played(f"grant own 10 to seat ana\n{aged}\n{young}", aged_before="2026-01-10T00:00:00Z")
+
+    late = play_on(Played(ledger), "tick 01-21\nburn 6 by ana at 01-20T08:00 on c id late")
+
+    assert late.paid("late") == ["4 of own", "2 over"]
+
+
 def test_a_grant_that_comes_in_the_middle_of_a_day_keeps_its_burns_apart() -> None:
     story = """
         grant pool 100 from 01-01T09:30
@@ -270,6 +299,7 @@ def test_an_account_whose_burns_had_to_age_at_once_ages_on() -> None:
     play_on(Played(ledger), "grant other 1 until 01-02 priority 1 at 01-01 on c said 01-20")
     ledger.flush()
     first = lines(ledger)
+    play_on(Played(ledger), "take back d at 01-21")
     age(ledger, rows, instant("2026-01-10T00:00:00Z"), 100)
 
     assert first == [
@@ -281,7 +311,7 @@ def test_an_account_whose_burns_had_to_age_at_once_ages_on() -> None:
         ("01-08T13:00", "pool", 32, "credit-burn", "f"),
     ]
     assert lines(ledger)[2:] == [
-        ("01-07T09:00", "pool", 12, "credit-burns", "d"),
+        ("01-07T00:00", "pool", 4, "credit-burn", "c"),
         ("01-08T13:00", "pool", 48, "credit-burns", "f"),
     ]
 

@@ -651,16 +651,19 @@ def test_what_goes_on_waiting_alone_takes_one_place(play: Play) -> None:
     assert (story.waiting(), story.refused()) == (["one", "two"], {"three": "waiting_full"})
 
 
-def test_a_burn_that_two_contracts_hold_is_folded_once_one_of_them_had_ended_by_then(play: Play) -> None:
-    story = play("""
+@pytest.mark.parametrize(("by", "who"), [("", "pool"), ("by ana", "ana")])
+def test_a_burn_that_two_contracts_hold_is_folded_once_one_of_them_had_ended_by_then(
+    play: Play, by: str, who: str
+) -> None:
+    story = play(f"""
         contract c from 06-01
         contract d from 06-01
-        burn 5 anywhere at 06-10 id b
+        burn 5 {by} anywhere at 06-10 id b
         end contract at 06-05 on d said 06-10
     """)
 
     assert story.waiting() == []
-    assert story.overage(on="c") == "5"
+    assert story.overage(who, on="c") == "5"
 
 
 def test_a_burn_that_two_contracts_hold_is_folded_once_its_seat_sits_in_one_of_them(play: Play) -> None:
