@@ -139,10 +139,10 @@ def test_a_burn_is_paid_by_what_those_that_have_aged_left_of_it() -> None:
 
 def test_a_late_burn_is_paid_by_what_those_that_have_aged_left_of_it() -> None:
     aged = "\n".join(f"burn 1 by ana at 01-{day:02}T{hour:02}:00" for day in (1, 2) for hour in (8, 9, 10))
-    young = "\n".join(f"burn 1 by ana at 01-20T{hour}:00" for hour in range(10, 20))
+    young = "\n".join(f"burn 1 by ana at 02-20T{hour}:00" for hour in range(10, 20))
     ledger, _ = played(f"grant own 10 to seat ana\n{aged}\n{young}", aged_before="2026-01-10T00:00:00Z")
 
-    late = play_on(Played(ledger), "tick 01-21\nburn 6 by ana at 01-20T08:00 on c id late")
+    late = play_on(Played(ledger), "tick 02-21\nburn 6 by ana at 01-20T08:00 on c id late")
 
     assert late.paid("late") == ["4 of own", "2 over"]
 

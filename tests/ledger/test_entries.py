@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from ledger import entries
+from ledger.amounts import UNIT
 from ledger.answers import Entry
 from ledger.instants import Instant, instant
 from ledger.ledger import Ledger
@@ -175,3 +177,22 @@ def test_every_cut_of_an_account_has_the_lines_that_the_whole_has_of_it() -> Non
         assert ledger.entries(CUSTOMER, story.now, since=since, scope=scope) == of_it
         assert ledger.entries(CUSTOMER, story.now, since=since, scope=scope, limit=3) == of_it[:3]
     assert paged(ledger, CUSTOMER, story.now, 5) == whole
+
+
+def test_what_a_pool_paid_for_a_seat_is_told_once_beside_its_own_lines() -> None:
+    story = play("""
+        contract c from 06-01
+        grant ours 10
+        burn 4 by ana at 06-02
+        burn 8 by ana at 06-03
+    """)
+    ledger: Any = story.ledger
+    ana = Scope(customer_id=CUSTOMER, contract_id="c", seat_id="ana")
+
+    lines = entries.entries(ledger.book, CUSTOMER, story.now + 1, scope=ana, payers=True)
+
+    assert [(line.type, line.amount // UNIT, line.beside // UNIT) for line in lines] == [
+        ("burned", -4, 0),
+        ("burned", -6, 0),
+        ("overage", 0, 2),
+    ]
