@@ -48,6 +48,7 @@ bench: .venv/ready-to-develop  ## what we measure, as tables
 	@$(BIN)/python -m bench.ledger
 	@$(BIN)/python -m bench.alerts
 	@$(BIN)/python -m bench.ageing
+	@$(BIN)/python -m bench.period
 	@$(BIN)/python -m bench.stream
 	@$(BIN)/python -m bench.http
 

@@ -15,15 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.customers import SIGNED, contract
+from bench.kept import Kept
 from ledger.amounts import UNIT
 from ledger.facts import CreditBurn
 from ledger.instants import DAY, Instant
-from streams.bookkeeper import Bookkeeper
-from streams.fold import UNFINISHED, Record
-from streams.settings import read
-from tables.overlay import Overlay
-from tables.shard import TABLES, Shard
-from tables.store import Memory
+from tables.shard import TABLES
 from wire.codec import write
 from wire.control import tick
 
@@ -31,24 +27,20 @@ CUSTOMERS = 10
 MONTH = 30
 
 
-class Disk:
+class Disk(Kept):
     """A partition that is folded a day at a time."""
 
     def __init__(self, directory: Path, history: str, seats: int) -> None:
-        self.shard = Shard(0, directory, Memory())
-        settings = read({"SEATSTREAM_PARTITIONS": "1", "SEATSTREAM_HISTORY": history, "SEATSTREAM_SNAPSHOT": "P1D"})
-        self._keeper = Bookkeeper(settings, settings.topics)
-        self._offset = 0
-        self._directory = directory
+        super().__init__(directory, SEATSTREAM_HISTORY=history, SEATSTREAM_SNAPSHOT="P1D")
         names = [f"seat-{number}" for number in range(seats // CUSTOMERS)]
         facts = [contract(f"customer-{each}", names, monthly=1_000 * UNIT, signed=SIGNED) for each in range(CUSTOMERS)]
-        self._fold([self._record("contract-change", write(fact), SIGNED) for fact in facts])
+        self.fold([self.record("contract-change", write(fact), SIGNED) for fact in facts])
 
     def day(self, burns: Sequence[CreditBurn], end: Instant) -> float:
         """Folds a day's burns; answers the CPU seconds that it took."""
         begun = time.process_time()
-        records = [self._record("credit-burn", write(burn), burn.time) for burn in burns]
-        self._fold([*records, self._record("control", tick(end), end)])
+        records = [self.record("credit-burn", write(burn), burn.time) for burn in burns]
+        self.fold([*records, self.record("control", tick(end), end)])
         return time.process_time() - begun
 
     def held(self) -> list[float]:
@@ -57,20 +49,6 @@ class Disk:
         taken = [sum(len(key) + len(value) for key, value in self.shard.scan(table, b"", b"\xff")) for table in TABLES]
         state, trail = (round(size / 1e6, 1) for size in taken)
         return [burns, trail, state]
-
-    def _record(self, kind: str, value: bytes, at: Instant) -> Record:
-        self._offset += 1
-        return Record(kind, 0, self._offset, at // 1000, None, value, ())
-
-    def _fold(self, records: list[Record]) -> None:
-        while True:
-            overlay = Overlay(self.shard)
-            unfinished = [one for one in self._keeper(0, records, overlay) if one is UNFINISHED]
-            self.shard.commit(overlay.rows(), dict.fromkeys(TABLES, self._offset), 0)
-            self._keeper.committed(0)
-            if not unfinished:
-                return
-            records = []
 
 
 def burns_of(day: int, seats: int, burns: int) -> Iterator[CreditBurn]:

@@ -49,6 +49,7 @@ class Model:
         self.now = now
         self.lines = [one for one in ledger.entries(customer_id, now + 1) if one.time <= now]
         self._held: dict[Instant, list[Balance]] = {}
+        self._following: dict[Instant, Instant | None] = {}
         self._instants = sorted({one.time for one in self.lines})
 
     def crossings(self, rule: Rule, since: Instant, subject: Subject, level: int) -> list[Crossing]:
@@ -170,10 +171,10 @@ class Model:
                 return None if not burned else Fraction(left, burned) * Fraction(rule.window, HOUR) * 10**9
 
     def _dues(self, since: Instant) -> Iterator[Instant]:
-        at = self.ledger.next_due(self.customer_id, since)
+        at = self._next_due(since)
         while at is not None and at <= self.now:
             yield at
-            at = self.ledger.next_due(self.customer_id, at)
+            at = self._next_due(at)
 
     def _by_itself(self, rule: Rule, since: Instant, lines: list[Entry]) -> Iterator[Instant]:
         """The instants at which a value may be another by the passing of time."""
@@ -187,6 +188,12 @@ class Model:
                         at = end - line * DAY // 10**9
                         if since < at <= self.now:
                             yield at
+
+    def _next_due(self, after: Instant) -> Instant | None:
+        """Each grant's end is looked for over the same instants, an hour apart where something recurs by the hour."""
+        if after not in self._following:
+            self._following[after] = self.ledger.next_due(self.customer_id, after)
+        return self._following[after]
 
     def _balances(self, at: Instant) -> list[Balance]:
         held = self._held.get(at)
@@ -229,7 +236,7 @@ class Model:
     ) -> Instant:
         """When a grant is no more: when it expires, or its contract ends, or it is voided, or carried away, before."""
         for _ in range(400):
-            due = self.ledger.next_due(self.customer_id, at)
+            due = self._next_due(at)
             if due is None or due >= ends:
                 return ends
             at = due
@@ -249,7 +256,7 @@ class Model:
         }
         at, dues = self._instants[0] - 1 if self._instants else self.now, set[Instant]()
         most = self.now + max(level + rule.margin for level in rule.levels) * DAY // 10**9
-        while (due := self.ledger.next_due(self.customer_id, at)) is not None and due <= most:
+        while (due := self._next_due(at)) is not None and due <= most:
             dues.add(at := due)
         return expire | dues
 
@@ -282,7 +289,7 @@ class Model:
                     value = Fraction(100 * 10**9 if counts.total else 0)
             cause = self._cause_of_seats(who.number, contract, row, at)
             yield Value(at, value, cause, cause)
-            at = self.ledger.next_due(self.customer_id, at)
+            at = self._next_due(at)
 
     def _cause_of_seats(self, number: int, contract: ContractRow, row: SubscriptionRow, at: Instant) -> Cause:
         """The edit of an instant within a subscription's life; else the end, update or beginning of it; else time."""
