@@ -114,6 +114,9 @@ class Looking(AtHand):
         gauge = mark.gauge
         now = self._now(gauge.subject.customer_id)
         held = [one for one in mark.held if one.since <= now]
+        if gauge.by_day:
+            # What ends one day is counted down to from now on.
+            since = min(since, now)
         if since > now or not held:
             return
         since = max(self._begins(gauge, held, since), min(one.since for one in held))

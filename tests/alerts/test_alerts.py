@@ -225,6 +225,15 @@ def test_days_to_expiry_falls_by_the_clock() -> None:
     assert [alert.time for alert in scene.alerts] == [at(7), at(9), at(10), at(10)]
 
 
+@pytest.mark.parametrize("scope", ["seat", "contract", "customer"])
+def test_an_end_that_is_announced_ahead_is_counted_down_to(scope: str) -> None:
+    soon = rule(3, metric="days_to_expiry", scope=scope, include_seats=scope != "seat")
+    end = ContractEnded(id="end", customer_id="acme", time=at(2), contract_id="c", ending_before=at(10))
+    scene, heard = told(contract(), (soon, JANUARY), grant(20, 1), (end, at(2)), (None, at(6)), (None, at(8)))
+    assert [each.split(" for ")[0] for each in heard] == ["in_alarm 3 at 3"]
+    assert scene.alerts[0].time == at(7)
+
+
 def test_what_is_used_up_need_not_be_warned_of_when_it_ends() -> None:
     soon = rule(3, metric="days_to_expiry")
     assert said(contract(), (soon, JANUARY), grant(20, 1, until=10), burn(20, 5), (None, at(12))) == []
