@@ -63,14 +63,11 @@ class GroupOffsets:
         news = {source: offset for source, offset in stand.items() if told.get(source) != offset}
         if not news:
             return
-        try:
-            # In a task of its own: where the consumer is gone, it is this that is cancelled, and not we.
-            [error] = await asyncio.gather(self._tell(news), return_exceptions=True)
-        except RuntimeError as gone:
-            error = gone
+        # In a task of its own: where the consumer is gone, it is this that is cancelled, and not we.
+        [error] = await asyncio.gather(self._tell(news), return_exceptions=True)
         if error is None:
             # Partitions may have gone meanwhile; then this is no longer what counts.
             told.update(news)
         else:
-            # A rebalance came first, or Kafka is gone: it is told next time, by whoever has the partition then.
-            log.debug("the group was not told how far partitions are folded: %r", error)
+            # Most often a rebalance came first, or Kafka is gone: it is told next time, by whoever has the partition then.
+            log.debug("the group was not told how far partitions are folded", exc_info=error)
