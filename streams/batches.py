@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, cast
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
@@ -24,6 +24,7 @@ from streams import header_names, quick_records
 from streams.fold import Record
 from streams.intake import Chunk, Fetched, Intake, Source
 from streams.pulse import Pulse
+from wire.consumer import Consumer
 from wire.topics import INPUTS, Topics
 
 #: How long a fetch waits for records; a seek waits for a fetch.
@@ -48,7 +49,7 @@ class ChunkSchema(Schema[Any, Any]):
         return decode
 
 
-class HeardConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+class HeardConsumer(Consumer):
     """A consumer of which is known when its group last heard of it."""
 
     def __init__(self, *args: Any, pulse: Pulse, **kwargs: Any) -> None:
@@ -66,7 +67,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
 
     logger = logging.getLogger("faust.worker")
 
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: Any) -> Consumer:
         conf = self.app.conf
         self._assignor = self.app.assignor
         return HeardConsumer(

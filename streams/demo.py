@@ -240,9 +240,9 @@ async def _tell(company: Company, seen: Seen, settings: Settings, topics: "Topic
 
 async def _listen(seen: Seen, settings: Settings, topics: "Topics") -> None:
     """Reads what leaves, as a dashboard or a notifier would."""
-    from aiokafka import AIOKafkaConsumer  # noqa: PLC0415
+    from wire.consumer import Consumer  # noqa: PLC0415
 
-    consumer = AIOKafkaConsumer(
+    consumer = Consumer(
         topics.name("history-snapshot"),
         topics.name("threshold-alert"),
         topics.name("dead-letter"),
@@ -264,12 +264,14 @@ async def _listen(seen: Seen, settings: Settings, topics: "Topics") -> None:
 
 async def _measure(seen: Seen, settings: Settings, topics: "Topics") -> None:
     """How far the worker has folded, and how much there is."""
-    from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415
+    from aiokafka import TopicPartition  # noqa: PLC0415
+
+    from wire.consumer import Consumer  # noqa: PLC0415
 
     sources = [
         TopicPartition(topics.name(kind), partition) for kind in INPUTS for partition in range(topics.partitions)
     ]
-    reader = AIOKafkaConsumer(**settings.kafka(), group_id=settings.group, enable_auto_commit=False)
+    reader = Consumer(**settings.kafka(), group_id=settings.group, enable_auto_commit=False)
     async with reader:
         reader.assign(sources)
         while True:

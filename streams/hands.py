@@ -117,7 +117,10 @@ class Hands:
         finally:
             self._adoption.cancel()
         if self._adoption.cancelled():
-            return False
+            if self._adoption.cancelling():
+                return False
+            # Nobody of us: something inside gave up. Whoever asked tries again, where silence would be the end.
+            raise ConnectionError("a client of Kafka was cut off")
         self._adoption.result()
         return True
 

@@ -218,12 +218,14 @@ async def _redrive(settings: Any, choice: Choice, dry_run: bool, console: Consol
 
 async def _letters(topics: Topics, kafka: dict[str, Any]) -> AsyncIterator[Letter]:
     """All letters up to now; what these cause when they are sent again comes later."""
-    from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415
+    from aiokafka import TopicPartition  # noqa: PLC0415
+
+    from wire.consumer import Consumer  # noqa: PLC0415
 
     places = [TopicPartition(topics.name("dead-letter"), partition) for partition in range(topics.partitions)]
     reader = Reader(topics)
     # Said here: a seek to the beginning can lose against the consumer's own first look for where the ends are.
-    async with AIOKafkaConsumer(
+    async with Consumer(
         **kafka, group_id=None, enable_auto_commit=False, isolation_level="read_committed", auto_offset_reset="earliest"
     ) as consumer:
         consumer.assign(places)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import KafkaError
@@ -19,6 +19,7 @@ from ledger.rows import Book
 from streams.clock import CLOCK, CLOCK_KEY, OBEYED, OBEYED_KEY
 from tables.overlay import Overlay
 from tables.shard import Shard
+from wire.consumer import Consumer
 from wire.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Trimmer:
         if not due:
             return
         times = {TopicPartition(self._topic, partition): at // 1000 for partition, at in due.items()}
-        consumer = AIOKafkaConsumer(**self._kafka)
+        consumer = Consumer(**self._kafka)
         await consumer.start()
         try:
             found = await consumer.offsets_for_times(times)

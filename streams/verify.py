@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
 
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -41,6 +41,7 @@ from streams.transactions import CHANGELOGS
 from tables.overlay import DROP, Overlay, Rows
 from tables.shard import TABLES, Shard
 from tables.store import ENGINE, STEP, Memory, Position, Store, StoreRefused, StoreTorn
+from wire.consumer import Consumer
 from wire.topics import OUTPUTS, Topics, TopicsUnfit, ensure
 
 #: So many differences of a partition are shown; the rest is counted.
@@ -514,8 +515,8 @@ class KafkaLogs:
         finally:
             self._progress.remove_task(task)
 
-    def _consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
+    def _consumer(self) -> Consumer:
+        return Consumer(
             **self._kafka,
             group_id=None,
             enable_auto_commit=False,

@@ -25,13 +25,14 @@ import msgspec
 import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from yarl import URL
 
 from alerts.webhooks import BOUND_S, Receiver, Receivers, ReceiversWrong, body_of, pause_s, read_receivers, receivers_of
 from ledger.outcome import Refusal
 from streams import metrics
+from wire.consumer import Consumer
 from wire.fields import is_http
 from wire.outputs import WEBHOOK_HEADER, Source, dead_letter
 from wire.topics import OWN_MESSAGE_BYTES, Topics
@@ -398,7 +399,7 @@ class Courier:
         place = TopicPartition(self._topics.name("threshold-alert"), partition)
         deliveries = Deliveries(sender, lambda: self._file.receivers.for_all, self._bury)
         self._deliveries[partition] = deliveries
-        consumer = AIOKafkaConsumer(
+        consumer = Consumer(
             **self._kafka, group_id=self._group, enable_auto_commit=False, isolation_level="read_committed"
         )
         try:
@@ -423,14 +424,12 @@ class Courier:
             self._deliveries.pop(partition, None)
             await consumer.stop()
 
-    async def _read(self, consumer: AIOKafkaConsumer, place: TopicPartition, deliveries: Deliveries) -> None:
+    async def _read(self, consumer: Consumer, place: TopicPartition, deliveries: Deliveries) -> None:
         while True:
             for record in (await consumer.getmany(place, timeout_ms=int(LOOK_S * 1000))).get(place, []):
                 await deliveries.take(record)
 
-    async def _remember(
-        self, consumer: AIOKafkaConsumer, place: TopicPartition, deliveries: Deliveries, done: int
-    ) -> None:
+    async def _remember(self, consumer: Consumer, place: TopicPartition, deliveries: Deliveries, done: int) -> None:
         """Also while too many are on their way to read on: what is delivered is not delivered again."""
         while True:
             await asyncio.sleep(LOOK_S)

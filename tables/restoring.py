@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from tables.overlay import Table
 from tables.shard import TABLES, Shard
 from tables.store import Position, Store
+from wire.consumer import Consumer
 from wire.topics import BELIEVED_MS
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ async def restore(
     }
     if not stores:
         return 0
-    reader = AIOKafkaConsumer(
+    reader = Consumer(
         **kafka,
         group_id=None,
         enable_auto_commit=False,
@@ -74,7 +75,7 @@ def _start(store: Store, first: int, end: int, now_ms: int) -> int:
 
 
 async def _read(
-    reader: AIOKafkaConsumer,
+    reader: Consumer,
     stores: Mapping[TopicPartition, Store],
     ends: Mapping[TopicPartition, int],
     progress: Progress,

@@ -116,7 +116,7 @@ class Scene:
                 behind = [tp for tp, end in ends.items() if (await reader.committed(tp) or 0) < end]
                 if not behind:
                     return
-                assert time.monotonic() < deadline, f"not folded after {patience_s} s: {behind}"
+                assert time.monotonic() < deadline, f"not folded after {patience_s} s: {behind}\n{self._last_words()}"
                 await asyncio.sleep(0.2)
 
     async def read(self, kind: str) -> list[ConsumerRecord]:
@@ -171,6 +171,9 @@ class Scene:
     def end(self) -> None:
         for worker in self.workers:
             worker.kill()
+
+    def _last_words(self) -> str:
+        return "\n".join(f"{worker.log.name}:\n{worker.log.read_text()[-4000:]}" for worker in self.workers)
 
 
 class Worker:

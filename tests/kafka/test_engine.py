@@ -118,6 +118,24 @@ async def test_it_goes_on_where_it_was_when_its_broker_comes_back(mortal: Broker
         scene.end()
 
 
+async def test_it_takes_its_partitions_over_though_the_broker_went_while_it_did(
+    mortal: Broker, prefix: str, tmp_path: Path
+) -> None:
+    scene = Scene(mortal.bootstrap, prefix, tmp_path)
+    await scene.prepare()
+    await scene.publish(30_000)
+    scene.worker("a")
+    try:
+        # It is in its group by then, and reads changelogs.
+        await asyncio.sleep(1)
+        await asyncio.to_thread(mortal.kill)
+        await asyncio.sleep(2)
+        await asyncio.to_thread(mortal.restart)
+        await scene.folded()
+    finally:
+        scene.end()
+
+
 async def test_it_stops_though_kafka_is_gone_and_says_that_not_all_is_in_order(
     mortal: Broker, prefix: str, tmp_path: Path
 ) -> None:
