@@ -20,7 +20,7 @@ from ledger.grants import Credit, Holder
 from ledger.history import account_at, balance_of, group_standing, is_assigned, look, nothing, scope_of, was_known
 from ledger.instants import FOREVER, Instant
 from ledger.outcome import Scope
-from ledger.rows import Book, after, text_key, text_of
+from ledger.rows import Book, Breathe, after, text_key, text_of
 from ledger.seat_rows import SEAT, Keys
 from ledger.standing import Standing
 
@@ -192,24 +192,76 @@ def balances(
     active: Span | None = None,
     behind: BalancePlace | None = None,
 ) -> Iterator[tuple[BalancePlace, Held | None]]:
-    """A row for each pool and seat that ever was given or burned anything up to `at`, and for each seat assigned then; the
-    same rows as `history.balances` answers at once. `search`: of seats alone, whose id holds it, in capitals or not.
-    `active`: with the grants that live at any time of it."""
-    scratch, who = look(book, customer_id)
-    if who is None:
-        return
-    # A seat that was never given anything has a row of plain credits (D30), also where nobody ever gave any.
-    for each in sorted({*who.credit_types, CREDITS}):
-        if credit_type not in (None, each) or (behind is not None and each < behind.credit_type):
-            continue
-        if each not in who.credit_types:
-            who.credit_type(each)
-        told = _Told(account_at(scratch, who, each, at), customer_id, at, active)
-        started = behind if behind is not None and each == behind.credit_type else None
-        for holder, its_id in _holders(told.account, contract_id, subscription_id, seat_ids, started):
-            group = -1 if holder.seat_group_key is None else who.seat_group_keys.index(holder.seat_group_key)
-            wanted = search is None or (holder.seat_id is not None and search.casefold() in holder.seat_id.casefold())
-            yield BalancePlace(each, its_id, group, holder.seat_id or ""), told.row(holder) if wanted else None
+    """As `Desk.balances`, for who asks once."""
+    return Desk(book, customer_id, at).balances(
+        contract_id=contract_id,
+        subscription_id=subscription_id,
+        seat_ids=seat_ids,
+        credit_type=credit_type,
+        search=search,
+        active=active,
+        behind=behind,
+    )
+
+
+class Desk:
+    """A customer's balances at one instant, for one question after the other about the same rows: how the accounts came to be
+    as they were then, and what the pools had, is worked out for the first and holds for all. Only one may ask at a time."""
+
+    def __init__(self, book: Book, customer_id: str, at: Instant) -> None:
+        self._customer_id = customer_id
+        self._at = at
+        self._scratch, self._who = look(book, customer_id)
+        self._told: dict[str, _Told] = {}
+        #: How many rows were told: each leaves something behind here.
+        self.rows = 0
+
+    def breathe_by(self, breathe: Breathe) -> None:
+        """For another who asks."""
+        self._scratch.breathe = breathe
+
+    def balances(
+        self,
+        *,
+        contract_id: str | None = None,
+        subscription_id: str | None = None,
+        seat_ids: Collection[str] = (),
+        credit_type: str | None = None,
+        search: str | None = None,
+        active: Span | None = None,
+        behind: BalancePlace | None = None,
+    ) -> Iterator[tuple[BalancePlace, Held | None]]:
+        """A row for each pool and seat that ever was given or burned anything up to the instant, and for each seat assigned
+        then; the same rows as `history.balances` answers at once. `search`: of seats alone, whose id holds it, in capitals or
+        not. `active`: with the grants that live at any time of it."""
+        who = self._who
+        if who is None:
+            return
+        # A seat that was never given anything has a row of plain credits (D30), also where nobody ever gave any.
+        for each in sorted({*who.credit_types, CREDITS}):
+            if credit_type not in (None, each) or (behind is not None and each < behind.credit_type):
+                continue
+            told = self._of(who, each)
+            started = behind if behind is not None and each == behind.credit_type else None
+            for holder, its_id in _holders(told.account, contract_id, subscription_id, seat_ids, started):
+                group = -1 if holder.seat_group_key is None else who.seat_group_keys.index(holder.seat_group_key)
+                wanted = search is None or (
+                    holder.seat_id is not None and search.casefold() in holder.seat_id.casefold()
+                )
+                self.rows += 1
+                yield (
+                    BalancePlace(each, its_id, group, holder.seat_id or ""),
+                    told.row(holder, active) if wanted else None,
+                )
+
+    def _of(self, who: CustomerRow, credit_type: str) -> "_Told":
+        told = self._told.get(credit_type)
+        if told is None:
+            if credit_type not in who.credit_types:
+                who.credit_type(credit_type)
+            account = account_at(self._scratch, who, credit_type, self._at)
+            told = self._told[credit_type] = _Told(account, self._customer_id, self._at)
+        return told
 
 
 def pools(book: Book, customer_id: str, at: Instant) -> Iterator[Balance]:
@@ -217,7 +269,7 @@ def pools(book: Book, customer_id: str, at: Instant) -> Iterator[Balance]:
     scratch, who = look(book, customer_id)
     for each in [] if who is None else sorted(who.credit_types):
         assert who is not None
-        told = _Told(account_at(scratch, who, each, at), customer_id, at, None)
+        told = _Told(account_at(scratch, who, each, at), customer_id, at)
         for brief in [None, *sorted(who.contracts, key=lambda brief: brief.contract_id)]:
             row = told.row(Holder(0 if brief is None else brief.number))
             if row is not None:
@@ -264,16 +316,15 @@ def _holders(
 class _Told:
     """One account's rows, one by one."""
 
-    def __init__(self, account: Account, customer_id: str, at: Instant, active: Span | None) -> None:
+    def __init__(self, account: Account, customer_id: str, at: Instant) -> None:
         self.account = account
         self._customer_id = customer_id
         self._at = at
-        self._active = active
         self._shared: tuple[Standing, list[Credit]] | None = None
         #: For each contract asked about.
         self._pooled: dict[int, Amount] = {}
 
-    def row(self, holder: Holder) -> Held | None:
+    def row(self, holder: Holder, active: Span | None = None) -> Held | None:
         account, at = self.account, self._at
         if holder.seat_id is None:
             balance = balance_of(account, self._customer_id, holder, at, self._pools())
@@ -281,7 +332,7 @@ class _Told:
             balance = balance_of(account, self._customer_id, holder, at)
             if balance is None and self._is_bare(holder):
                 balance = nothing(scope_of(self._customer_id, account.customer, holder, CREDITS))
-        extra = () if self._active is None else tuple(self._others(holder, self._active))
+        extra = () if active is None else tuple(self._others(holder, active))
         if balance is None:
             if not extra:
                 return None

@@ -19,8 +19,11 @@ T = TypeVar("T")
 BREATH_S = 0.005
 
 
-async def in_breaths(act: Callable[[Breathe], T], breath_s: float = BREATH_S, turns: asyncio.Lock | None = None) -> T:
-    """What `act` answers, or raises. Whenever it has computed for `breath_s` and calls its argument, others run.
+async def in_breaths(
+    act: Callable[[Breathe], T], breath_s: float = BREATH_S, turns: asyncio.Lock | None = None, rounds: int = 1
+) -> T:
+    """What `act` answers, or raises. Whenever it has computed for `breath_s` and calls its argument, others run, `rounds` times
+    each if they have so much to do.
 
     Those that share `turns` take them: however many they are, others wait for one breath of one of them. Cancelled meanwhile,
     `act` is ended where it is: its `finally` blocks run, and nobody learns what it found.
@@ -42,15 +45,20 @@ async def in_breaths(act: Callable[[Breathe], T], breath_s: float = BREATH_S, tu
                 answer: T = me.switch()
                 if me.dead:
                     return answer
-                await asyncio.sleep(0)
+                await _others(rounds)
                 continue
             async with turns:
                 begun = time.monotonic()
                 answer = me.switch()
                 if me.dead:
                     return answer
-                # The turn is kept while all others run once; else all who share it would breathe in one go.
-                await asyncio.sleep(0)
+                # The turn is kept while all others run; else all who share it would breathe in one go.
+                await _others(rounds)
     finally:
         if not me.dead:
             me.throw()
+
+
+async def _others(rounds: int) -> None:
+    for _ in range(rounds):
+        await asyncio.sleep(0)

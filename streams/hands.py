@@ -35,6 +35,8 @@ SETTLE_S = 30.0
 REJOIN_S = 2.0
 #: Questions wait so long for a fold, which then goes on.
 BREATH_S = 0.002
+#: From its first byte to its answer a question takes so many turns of the loop; it is not to wait for a breath at each.
+ROUNDS = 3
 #: How often a disk that takes nothing is asked again.
 ROOM_S = 2.0
 
@@ -223,7 +225,10 @@ class Hands:
         try:
             _check_start(hand, chunk)
             said = await in_breaths(
-                lambda breathe: list(self._fold(chunk.partition, chunk.records, rows, breathe)), BREATH_S, self._turns
+                lambda breathe: list(self._fold(chunk.partition, chunk.records, rows, breathe)),
+                BREATH_S,
+                self._turns,
+                ROUNDS,
             )
             outputs = [output for output in said if output is not UNFINISHED]
             unfinished = len(outputs) < len(said)

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from ledger.instants import Instant
 from ledger.rows import Book
 from streams.breathing import in_breaths
 from streams.clock import Clock
@@ -22,7 +23,21 @@ from streams.outcomes import ASKED, Outcomes
 from streams.pulse import Pulse
 from streams.recent import Recent
 from streams.settings import Settings
-from web.cluster import Answered, AsOf, Away, Elsewhere, Figures, Here, Nobody, PartitionNow, Place, Publication, View
+from tables.shard import ShardLook
+from web.cluster import (
+    Answered,
+    AsOf,
+    Away,
+    Elsewhere,
+    Figures,
+    Here,
+    Nobody,
+    PartitionNow,
+    Place,
+    Publication,
+    Shared,
+    View,
+)
 from web.server import build, runner
 from web.tokens import Tokens
 from wire.topics import Topics
@@ -35,6 +50,9 @@ T = TypeVar("T")
 READY_MS: Final = 30_000
 #: So many customers' partitions are remembered: finding one is a walk over the bytes of its id.
 MOST_KEYS: Final = 10_000
+#: How long a look at the rows is shared where no commit ends it, and how many customers' accounts it may keep.
+LOOK_S: Final = 0.5
+MOST_SHARED: Final = 8
 #: How long Kafka may take to take a fact in.
 PUBLISH_S: Final = 10.0
 
@@ -75,10 +93,14 @@ class Serving:
         self._asking: set[asyncio.Task[Any]] = set()
         self._leaving: set[asyncio.Task[Any]] = set()
         self._left = asyncio.Event()
+        #: The newest look at each partition's rows.
+        self._looks: dict[int, _Looked] = {}
         self._producer: AIOKafkaProducer | None = None
         self._producing = asyncio.Lock()
         hands.on_settling.append(self._let_go)
+        hands.on_committed.append(lambda partition, _: self._forget(partition))
         hands.on_committed.append(outcomes.committed)
+        hands.on_dropped.append(self._forget)
         hands.on_dropped.append(outcomes.dropped)
 
     # --- where ---
@@ -116,14 +138,16 @@ class Serving:
 
     async def ask(self, partition: int, question: Callable[[View], T]) -> T:
         hand = self._here(partition)
-        look = hand.shard.look()
-        clock = Clock(Book(look), self.clock).now
-        as_of = self._as_of(partition, hand, clock)
+        looked = self._looked(partition, hand)
+        as_of = self._as_of(partition, hand, looked.clock)
         task = asyncio.current_task()
         assert task is not None
         self._asking.add(task)
+        looked.askers += 1
         try:
-            answer = await in_breaths(lambda breathe: question(View(look, clock, as_of, breathe)))
+            answer = await in_breaths(
+                lambda breathe: question(View(looked.look, looked.clock, as_of, breathe, looked.shared))
+            )
         except asyncio.CancelledError:
             if task not in self._leaving:
                 raise
@@ -134,13 +158,37 @@ class Serving:
         finally:
             self._asking.discard(task)
             self._leaving.discard(task)
-            look.close()
+            looked.askers -= 1
+            looked.close_if_over()
             if not self._leaving:
                 self._left.set()
         # Whoever was paused while it computed must not answer from the past.
         if self._here(partition) is not hand:
             raise Away(Nobody(partition, f"partition {partition} has moved"))
         return answer
+
+    def _looked(self, partition: int, hand: Hand) -> "_Looked":
+        """The rows as they are: those who ask between two commits share one look at them."""
+        looked = self._looks.get(partition)
+        if looked is not None and looked.hand is hand and looked.step == hand.step:
+            return looked
+        self._forget(partition)
+        look = hand.shard.look()
+        looked = self._looks[partition] = _Looked(hand, hand.step, look, Clock(Book(look), self.clock).now)
+        # Where nothing is committed, whoever tidies the disk is not to be kept from it.
+        asyncio.get_running_loop().call_later(LOOK_S, self._end, partition, looked)
+        return looked
+
+    def _end(self, partition: int, looked: "_Looked") -> None:
+        if self._looks.get(partition) is looked:
+            self._forget(partition)
+
+    def _forget(self, partition: int) -> None:
+        """Nobody else is to ask of the last look."""
+        looked = self._looks.pop(partition, None)
+        if looked is not None:
+            looked.is_over = True
+            looked.close_if_over()
 
     def _as_of(self, partition: int, hand: Hand, clock: int) -> AsOf:
         ends = self._intake.waiting(partition)
@@ -152,6 +200,8 @@ class Serving:
 
     async def _let_go(self) -> None:
         """Ends all questions: nobody else can open rows that somebody looks at."""
+        for partition in list(self._looks):
+            self._forget(partition)
         self._leaving |= self._asking
         for task in self._leaving:
             task.cancel()
@@ -245,6 +295,24 @@ class Serving:
 
     def metrics(self) -> tuple[bytes, str]:
         return generate_latest(), CONTENT_TYPE_LATEST
+
+
+class _Looked:
+    """A look at the rows of a partition between two commits, and who asks of it."""
+
+    def __init__(self, hand: Hand, step: int, look: ShardLook, clock: Instant) -> None:
+        self.hand = hand
+        self.step = step
+        self.look = look
+        self.clock = clock
+        self.shared = Shared(MOST_SHARED)
+        self.askers = 0
+        #: Nobody else asks of it.
+        self.is_over = False
+
+    def close_if_over(self) -> None:
+        if self.is_over and not self.askers:
+            self.look.close()
 
 
 class Window(Service):

@@ -17,6 +17,8 @@ from web.subject import AHEAD, Subject, at_once, page
 from wire import answers
 
 MOST_POINTS: Final = 1_000
+#: What more rows than these have left behind is not kept for the next question.
+MOST_ROWS: Final = 1_000
 #: How far back a curve reaches unless somebody says.
 CURVE: Final = 30 * DAY
 
@@ -24,10 +26,10 @@ CURVE: Final = 30 * DAY
 def balances(view: View, customer_id: str, asked: Balances) -> Plain:
     subject = Subject(view, customer_id)
     at = subject.told(subject.at(asked.at), credit_type=asked.credit_type)
-    found = paging.balances(
-        subject.book,
-        customer_id,
-        at,
+    shared, name = view.shared, ("balances", customer_id, at)
+    desk = shared.take(name) or paging.Desk(subject.book, customer_id, at)
+    desk.breathe_by(view.breathe)
+    found = desk.balances(
         contract_id=asked.contract_id,
         subscription_id=asked.subscription_id,
         seat_ids=asked.seat_id,
@@ -42,7 +44,10 @@ def balances(view: View, customer_id: str, asked: Balances) -> Plain:
         held = _of_kind(subject, row.balance, asked.kind, at)
         return answers.balance(held) if held.grants else None
 
-    return at_once(at, page("balances", found, asked.limit, plain))
+    held = page("balances", found, asked.limit, plain)
+    if desk.rows <= MOST_ROWS:
+        shared.put(name, desk)
+    return at_once(at, held)
 
 
 def _active(subject: Subject, asked: Balances) -> tuple[Instant, Instant] | None:

@@ -1,7 +1,7 @@
 """What the window has to know of the cluster, and nothing of how it works. Whoever runs the partitions implements it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -22,13 +22,40 @@ class AsOf(NamedTuple):
     behind_ms: int
 
 
+class Shared:
+    """What was worked out for one question and holds for any other about the same rows. Whoever takes something has it alone
+    until it is put back: a question may be left for another one in the middle of its work.
+
+    It keeps `most` things: those that came last.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[Hashable, Any] = {}
+
+    def take(self, name: Hashable) -> Any:
+        """None where it is not there."""
+        return self._kept.pop(name, None)
+
+    def put(self, name: Hashable, worked_out: Any) -> None:
+        self._kept[name] = worked_out
+        if len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
+
+
+#: For who asks of rows that nobody else asks of.
+ALONE: Final = Shared(0)
+
+
 class View(NamedTuple):
-    """The committed rows of one partition, which stay as they are while they are looked at; its clock, and how far they go."""
+    """The committed rows of one partition, which stay as they are while they are looked at; its clock, how far they go, and
+    what other questions about them found."""
 
     rows: Rows
     clock: Instant
     as_of: AsOf
     breathe: Breathe = nobody_waits
+    shared: Shared = ALONE
 
     def book(self) -> Book:
         return Book(self.rows, self.breathe)

@@ -3,6 +3,7 @@
 Amounts are strings, instants RFC 3339, and an end that never comes is null.
 """
 
+from functools import lru_cache
 from math import gcd
 from typing import Any
 
@@ -50,8 +51,8 @@ def grant(of: GrantBalance) -> Plain:
         "granted": amounts.text(of.granted),
         "amount": amounts.text(of.amount),
         "priority": of.priority,
-        "effective_at": instants.text(of.effective_at),
-        "expires_at": instant(of.expires_at),
+        "effective_at": _bound(of.effective_at),
+        "expires_at": _bound(of.expires_at),
     }
 
 
@@ -143,6 +144,10 @@ def instant(at: Instant) -> str | None:
         return instants.text(at)
     except OverflowError:
         return None
+
+
+#: The grants of one answer, and of many, begin and end together.
+_bound = lru_cache(maxsize=1_000)(instant)
 
 
 def _repeated(first: Outcome) -> str:

@@ -58,6 +58,25 @@ def test_pages_of_balances_are_the_balances(history: History, rng: random.Random
             assert sorted((row.balance for _, row in of_few if row), key=repr) == sorted(wanted, key=repr)
 
 
+@on_drawn_histories(30)
+def test_what_a_desk_answers_does_not_depend_on_what_it_was_asked_before(history: History, rng: random.Random) -> None:
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    play_history(ledger, history)
+    for customer_id in ledger.customers():
+        at = rng.choice([horizon(history), rng.choice(history)[0].time])
+        desk = paging.Desk(ledger.book, customer_id, at)
+        for _ in range(6):
+            asks: list[dict[str, Any]] = [
+                {}, {"credit_type": "tokens"}, {"credit_type": "gems"}, {"active": (ORIGIN, horizon(history))},
+                {"seat_ids": rng.sample(("ana", "bo", "cy", "nobody"), 2)}, {"search": "a"},
+            ]  # fmt: skip
+            named = rng.choice(asks + [{"contract_id": each} for each in ledger.contracts(customer_id)])
+            alone = list(paging.balances(ledger.book, customer_id, at, **named))
+            # A page may end before the last row.
+            some = rng.choice((1, 3, len(alone)))
+            assert list(islice(desk.balances(**named), some)) == alone[:some]
+
+
 @on_drawn_histories(20)
 def test_what_a_seat_may_draw_on_is_what_would_pay(history: History, rng: random.Random) -> None:
     """`available` of a row is as much as a burn could be covered with, not a billionth more."""

@@ -30,6 +30,27 @@ async def test_others_run_in_between() -> None:
     assert seen == ["step 0", "other", "step 1", "other", "step 2", "other"]
 
 
+async def test_others_may_have_several_rounds() -> None:
+    """As many as a question takes from its first byte to its answer, so that it waits for one breath and not for each."""
+    seen: list[str] = []
+
+    def work(breathe: Breathe) -> None:
+        for _ in range(2):
+            seen.append("breath")
+            breathe()
+
+    async def other() -> None:
+        while True:
+            seen.append(".")
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(other())
+    await in_breaths(work, breath_s=-1, rounds=3)
+    await in_breaths(work, breath_s=-1, rounds=3, turns=asyncio.Lock())
+    beside.cancel()
+    assert "".join(seen).replace("breath", "|") == "|...|...|...|..."
+
+
 async def test_what_is_short_goes_through_at_once() -> None:
     others = asyncio.ensure_future(asyncio.sleep(0))
 

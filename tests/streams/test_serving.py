@@ -130,8 +130,66 @@ async def test_who_asks_may_give_up(scene: Scene) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await scene.serving.ask(0, question)
+    await scene.hands.settle()
     scene.shards.keep([])
     scene.shards.keep([0])
+
+
+def committed(scene: Scene, value: bytes) -> None:
+    """As a hand does it (streams/hands.py)."""
+    scene.hand.step += 1
+    scene.shard.commit({"state": {b"k": value}, "trail": {}}, {"state": scene.hand.step}, 0)
+    for tell in scene.hands.on_committed:
+        tell(0, scene.hand.cursor)
+
+
+async def test_those_who_ask_between_two_commits_share_what_they_work_out(scene: Scene) -> None:
+    """And whoever asks after a commit sees what it wrote, whatever was worked out before."""
+
+    def question(view: View) -> tuple[Any, bytes | None]:
+        found = view.shared.take("sum")
+        view.shared.put("sum", (found or 0) + 1)
+        return found, view.rows.get("state", b"k")
+
+    assert [await scene.serving.ask(0, question) for _ in range(3)] == [(None, b"old"), (1, b"old"), (2, b"old")]
+    committed(scene, b"new")
+    assert await scene.serving.ask(0, question) == (None, b"new")
+
+
+async def test_who_asks_for_longer_than_a_commit_sees_one_moment(scene: Scene) -> None:
+    """While others, who come later, see what was written."""
+
+    def long(view: View) -> list[bytes | None]:
+        seen = [view.rows.get("state", b"k")]
+        while scene.hand.step < 2 or len(seen) < 3:
+            view.breathe()
+            seen.append(view.rows.get("state", b"k"))
+        return seen
+
+    asked = asyncio.create_task(scene.serving.ask(0, long))
+    for value in (b"new", b"newer"):
+        await asyncio.sleep(0.01)
+        committed(scene, value)
+        assert await scene.serving.ask(0, lambda view: view.rows.get("state", b"k")) == value
+    assert set(await asked) == {b"old"}
+
+
+async def test_rows_that_nobody_asks_for_any_more_are_let_go_of(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nothing is committed: a disk that takes nothing is opened anew, and nobody else could do that."""
+    monkeypatch.setattr("streams.serving.LOOK_S", 0.01)
+    assert await scene.serving.ask(0, lambda view: view.rows.get("state", b"k")) == b"old"
+    await asyncio.sleep(0.05)
+    scene.shard.reopen()
+    assert await scene.serving.ask(0, lambda view: view.rows.get("state", b"k")) == b"old"
+
+
+async def test_a_partition_that_comes_anew_is_not_asked_by_what_was_there_before(scene: Scene) -> None:
+    """It may be at the same step, and its rows those of another."""
+    assert await scene.serving.ask(0, lambda view: view.rows.get("state", b"k")) == b"old"
+    await scene.hands.settle()
+    scene.shard.commit({"state": {b"k": b"others"}, "trail": {}}, {"state": 1}, 0)
+    scene.hands._hands = {0: Hand(scene.shard, None, dict.fromkeys(INPUTS, 7))}  # type: ignore[arg-type]
+    assert await scene.serving.ask(0, lambda view: view.rows.get("state", b"k")) == b"others"
 
 
 async def test_an_outcome_is_told_once_it_is_committed() -> None:

@@ -18,9 +18,23 @@ from ledger.facts import AnyFact
 from ledger.instants import ORIGIN, Instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome
+from ledger.rows import Table
 from tables.memory import MemoryRows
 from tests.ledger.language import BOUNDS
-from web.cluster import Answered, AsOf, Away, Elsewhere, Figures, Here, Nobody, PartitionNow, Place, Publication, View
+from web.cluster import (
+    Answered,
+    AsOf,
+    Away,
+    Elsewhere,
+    Figures,
+    Here,
+    Nobody,
+    PartitionNow,
+    Place,
+    Publication,
+    Shared,
+    View,
+)
 from web.server import build, runner
 from web.tokens import Tokens
 from wire.codec import Unreadable, read
@@ -31,11 +45,27 @@ from wire.topics import partition_of
 T = TypeVar("T")
 
 
+class Written(MemoryRows):
+    """Rows that know how often they were written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = 0
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        self.written += 1
+        super().put(table, key, value)
+
+    def delete(self, table: Table, key: bytes) -> None:
+        self.written += 1
+        super().delete(table, key)
+
+
 @dataclass
 class Partition:
     """One partition's rows, folded by whoever asks."""
 
-    rows: MemoryRows = field(default_factory=MemoryRows)
+    rows: Written = field(default_factory=Written)
     clock: Instant = ORIGIN
     folded: int = 0
 
@@ -104,6 +134,7 @@ class MemoryWorker:
         self.did = Figures(seconds=60.0, facts=0, events=0, within={0.1: 0, 1.0: 0}, refusals={}, refusals_ever={})
         #: What this worker believes instead of what is so.
         self.mistaken: dict[int, Place] = {}
+        self._asked: dict[int, tuple[tuple[int, Instant], Shared]] = {}
 
     def owner(self, key: str) -> Place:
         return self._place(self.shared.of(key))
@@ -121,11 +152,19 @@ class MemoryWorker:
 
     async def ask(self, partition: int, question: Callable[[View], T]) -> T:
         held = self.shared.all[partition]
-        answer = question(View(held.rows, held.clock, self._as_of(partition)))
+        answer = question(View(held.rows, held.clock, self._as_of(partition), shared=self._shared(partition)))
         self.meanwhile()
         if not isinstance(self._place(partition), Here):
             raise Away(Nobody(partition, "the partition left meanwhile"))
         return answer
+
+    def _shared(self, partition: int) -> Shared:
+        """As in life, questions of the same rows share what they work out."""
+        held = self.shared.all[partition]
+        now = held.rows.written, held.clock
+        if partition not in self._asked or self._asked[partition][0] != now:
+            self._asked[partition] = now, Shared(8)
+        return self._asked[partition][1]
 
     def _as_of(self, partition: int) -> AsOf:
         held = self.shared.all[partition]
