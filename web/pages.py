@@ -160,12 +160,14 @@ class Pages:
 
     async def _live(self, request: web.Request, seen: str, question: Callable[[View], Plain]) -> web.StreamResponse:
         """Server-sent events: a word whenever a page would show something else than was seen, by a fact or by time alone."""
-        # Streams are not passed on, and whoever is asked for pages must have hands left for them.
-        place = self._cluster.owner(customer_of(request))
-        if isinstance(place, Elsewhere) or self._told_live >= MOST_LIVE:
+        # Whoever is asked for pages must have hands left for them.
+        if self._told_live >= MOST_LIVE:
             return web.Response(text=_COME_AGAIN, content_type="text/event-stream")
         self._told_live += 1
         try:
+            place = self._cluster.owner(customer_of(request))
+            if isinstance(place, Elsewhere):
+                return await self._api.passer.pass_on_stream(request, place.url, LIVE_S, self._ending)
             return await self._tell(request, request.headers.get("Last-Event-ID") or seen, question)
         finally:
             self._told_live -= 1

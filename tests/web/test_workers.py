@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
 
 from tests.ledger.language import facts
 from tests.web.cluster import Server, Stage
@@ -117,3 +119,118 @@ async def test_a_partition_that_two_tell_of_makes_no_list(stage: Stage) -> None:
     second.worker.mistaken[0] = Here(0)
     problem = await refused(first, "/v1/customers")
     assert problem["code"] == "moving"
+
+
+# --- a page that is passed on ----------------------------------------------------------------------------------------
+
+PAGES = ["/customers/customer-1/live", "/customers/customer-1/seats/ana/live"]
+
+
+async def owner_first(stage: Stage) -> tuple[Server, Server]:
+    """The worker that folds customer-1, and another one."""
+    first, second = await two(stage)
+    return (first, second) if stage.shared.urls[stage.shared.of("customer-1")] == first.url else (second, first)
+
+
+def burns(stage: Stage, id: str) -> None:
+    [(fact, at)] = [held for held in facts(f"burn 1 by ana at 01-20 id {id}") if type(held[0]).__name__ == "CreditBurn"]
+    stage.shared.fold([msgspec.structs.replace(fact, customer_id="customer-1")], at)
+
+
+async def line_of(stream: aiohttp.ClientResponse) -> str:
+    async with asyncio.timeout(10):
+        return (await stream.content.readline()).decode().strip()
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_through_another_worker_hears_of_what_changes(stage: Stage, path: str) -> None:
+    _, other = await owner_first(stage)
+    async with other.session.get(other.url + path) as stream:
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        assert await line_of(stream) == "retry: 1000" and not await line_of(stream)
+        burns(stage, "while-it-listens")
+        assert await line_of(stream) == "event: changed"
+        last = (await line_of(stream)).removeprefix("id: ")
+    # Whoever comes again says what was heard last, and that is passed on too.
+    burns(stage, "while-nobody-listens")
+    async with other.session.get(other.url + path, headers={"Last-Event-ID": last}) as stream:
+        assert [await line_of(stream) for _ in range(3)] == ["retry: 1000", "", "event: changed"]
+
+
+async def test_a_page_through_another_worker_comes_again_when_its_customer_moves(stage: Stage) -> None:
+    """And is told by whoever folds it then."""
+    owner, other = await owner_first(stage)
+    async with other.session.get(other.url + PAGES[0]) as stream:
+        await line_of(stream)
+        stage.shared.urls[stage.shared.of("customer-1")] = other.url
+        async with asyncio.timeout(5):
+            await stream.read()
+    async with owner.session.get(owner.url + PAGES[0]) as stream:
+        assert await line_of(stream) == "retry: 1000"
+
+
+async def test_a_page_through_another_worker_comes_again_when_the_owner_is_gone(stage: Stage) -> None:
+    async def silent(request: web.Request) -> web.StreamResponse:
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        await stream.write(b"retry: 1000\n\n")
+        assert request.transport is not None
+        request.transport.abort()
+        return stream
+
+    _, other = await owner_first(stage)
+    app = web.Application()
+    app.router.add_get("/{all:.*}", silent)
+    dying = web.AppRunner(app)
+    await dying.setup()
+    site = web.TCPSite(dying, "127.0.0.1", 0)
+    await site.start()
+    port = dying.addresses[0][1]
+    stage.shared.urls[stage.shared.of("customer-1")] = f"http://127.0.0.1:{port}"
+    async with other.session.get(other.url + PAGES[0]) as stream, asyncio.timeout(5):
+        assert (await stream.read()) == b"retry: 1000\n\n"
+    await dying.cleanup()
+    async with other.session.get(other.url + PAGES[0]) as stream:
+        assert stream.status == 503 and "cannot be reached" in await stream.text()
+
+
+async def test_a_page_that_is_closed_is_told_nothing_by_any_worker(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the owner would go on looking, and soon have no hands left for others."""
+    monkeypatch.setattr("web.passing.LOOK_S", 0.05)
+    monkeypatch.setattr("web.pages.LOOK_S", 0.05)
+    monkeypatch.setattr("web.pages.MOST_LIVE", 1)
+    owner, other = await owner_first(stage)
+    stream = await other.session.get(other.url + PAGES[0])
+    await line_of(stream)
+    _, _, held_up = await owner.raw("GET", PAGES[0])
+    assert held_up.startswith("retry: 5000")
+    stream.close()
+    async with asyncio.timeout(5):
+        for server in (owner, other):
+            while True:
+                async with server.session.get(server.url + PAGES[0]) as again:
+                    if await line_of(again) == "retry: 1000":
+                        break
+                await asyncio.sleep(0.05)
+
+
+async def test_a_stream_is_not_passed_on_twice(stage: Stage) -> None:
+    owner, other = await owner_first(stage)
+    partition = stage.shared.of("customer-1")
+    owner.worker.mistaken[partition] = Elsewhere(partition, other.url)
+    other.worker.mistaken[partition] = Elsewhere(partition, owner.url)
+    problem = await refused(owner, PAGES[0])
+    assert problem["code"] == "moving"
+
+
+async def test_a_worker_that_stops_waits_for_no_page_that_it_passes_on() -> None:
+    async with Stage(partitions=4) as stage:
+        for fact, arrived_at in facts("burn 3 by ana id b"):
+            stage.shared.fold([msgspec.structs.replace(fact, customer_id="customer-1")], arrived_at)
+        _, other = await owner_first(stage)
+        stream = await other.session.get(other.url + PAGES[0])
+        await line_of(stream)
+        begun = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - begun < 5
