@@ -83,12 +83,16 @@ class Shelf:
         group = book.load(GROUP, self._group_key)
         self._is_new = group is None
         self.group = GroupRow(GroupStretch(ORIGIN, FOREVER, [])) if group is None else group
-        aged = book.load(AGED, AGED_KEY)
-        #: From when on every burn has a row of its own; and before when, by the clock, none has.
-        self.single_from = max(self.group.aged, ORIGIN if aged is None else aged.until)
+        #: Before when, by the clock, no burn has a row of its own.
         self.horizon: Instant = ORIGIN
         #: While burns are played again: the newest that was; those after it are not there yet.
         self._reached: tuple[Instant, str] | None = None
+
+    @property
+    def single_from(self) -> Instant:
+        """From when on every burn has a row of its own."""
+        aged = self.book.load(AGED, AGED_KEY)
+        return max(self.group.aged, ORIGIN if aged is None else aged.until)
 
     # --- scopes and stretches ---
 
@@ -276,7 +280,7 @@ class Shelf:
 
     def aged(self, until: Instant) -> None:
         """All burns before then have."""
-        self.group.aged = self.single_from = until
+        self.group.aged = until
         self.book.save(GROUP, self._group_key, self.group)
 
     def first_of(self, burn: Burn) -> Instant | None:
@@ -316,6 +320,20 @@ class AccountRows(Shelf):
         self.pools: dict[int, Scope] = {}
         #: The scopes at hand, by contract, seat group key and seat, until grants change.
         self._seats: dict[tuple[int, str, str | None], Seat] = {}
+        #: The keys of the rows that stay in the book as long as this account is at hand.
+        self._staying: list[bytes] = [self._group_key]
+        book.staying[self._group_key] = self.group
+
+    def _stay(self, key: bytes, row: ScopeRow) -> None:
+        staying = self.book.staying
+        if key not in staying:
+            staying[key] = row
+            self._staying.append(key)
+
+    def let_go(self) -> None:
+        """It is not at hand any more."""
+        for key in self._staying:
+            self.book.staying.pop(key, None)
 
     def look_again(self) -> None:
         """The customer has another contract."""

@@ -68,6 +68,7 @@ class Account(Changing):
             self._save_group()
         stretch, group_stretch, paid = self._apply(key, holder, row, Burn(time, id, amount, key))
         newest = row.note(time, id, amount) == 0
+        self._save_scope(key, row)
         alone = self._settled(group_stretch) and self._last_of(row, stretch, group_stretch)
         if not alone or self._heirs(holder, time):
             self._ripple(group_stretch, {key: stretch.start})
@@ -87,17 +88,19 @@ class Account(Changing):
     ) -> tuple["Seat", list[tuple[str, Amount]], int | None] | None:
         """What `burn` does, for the usual burn: one that falls into the newest stretches, behind every point at which a
         shared grant ran dry, and is paid without making one run dry. Answers too whose shared grant paid (its contract,
-        0 for the customer's). None, and nothing done, for any other."""
+        0 for the customer's). None, and nothing done, for any other. That nothing has aged there yet, the caller knows but for
+        this account."""
         seat = self._seats.get((brief.number, seat_group_key, seat_id))
         if seat is None:
             seat = self._find_seat(brief, seat_id, seat_group_key)
             if seat is None:
                 return None
-        if time < seat.carried_until or time < self.single_from:
+        group_row = self.group
+        if time < seat.carried_until or time < group_row.aged:
             return None
         row = seat.row
         stretch = row.stretch
-        group = self.group.stretch
+        group = group_row.stretch
         if (
             stretch is None
             or time < stretch.start
@@ -179,7 +182,6 @@ class Account(Changing):
                 del recent[0]
         else:
             row.note(time, id, amount)
-        group_row = self.group
         if not group_row.first <= time <= group_row.last:
             group_row.first, group_row.last = min(group_row.first, time), max(group_row.last, time)
         era = time // ERA
@@ -208,6 +210,7 @@ class Account(Changing):
         if row is None:
             return None
         seat = self._seats[brief.number, seat_group_key, seat_id] = Seat(holder, key, row_key, row)
+        self._stay(row_key, row)
         if brief.carries:
             seat.carried_until = max((at for _, at in self._heirs(holder, ORIGIN)), default=ORIGIN)
         return seat

@@ -57,16 +57,11 @@ _decode_fact = msgspec.json.Decoder(AnyFact).decode
 class Ledger(Agreements):
     """One partition's ledger over its rows. What was folded is in the rows after `flush`."""
 
-    def flush(self) -> None:
-        """Writes what was folded, and forgets what was read: the end of a batch."""
-        self.book.close()
-        self._accounts.clear()
-        self._at_hand.clear()
-        self._prefixes.clear()
-
     def age(self, most: int) -> tuple[list[tuple[bytes, bytes]], bool]:
         """Lets up to `most` burns before the horizon age, as `ageing.age` says; only between `flush` and the next fold."""
-        return ageing.age(self.book, self.horizon, most)
+        aged = ageing.age(self.book, self.horizon, most)
+        self._aged_until = ageing.aged_until(self.book)
+        return aged
 
     def come_to(self, clock: Instant, history: Span) -> None:
         """Time has passed: from here on this is the horizon."""
@@ -83,6 +78,8 @@ class Ledger(Agreements):
             if quickly is not None:
                 return quickly
         outcome, woken = self._fold_one(fact, arrived_at)
+        if type(outcome) is not Repeated and (type(outcome) is not Folded or type(fact) is not CreditBurn):
+            self._unusual.add(fact.customer_id)
         self._wake(fact.customer_id, woken)
         return outcome
 
@@ -97,9 +94,15 @@ class Ledger(Agreements):
                 return None
             at_hand = AtHand(row, key, self._accounts.setdefault(row.number, {}))
             self._at_hand[fact.customer_id] = at_hand
+            self.book.staying[key] = row
         who = at_hand.row
         time = fact.time
-        if who.waiting or time < arrived_at - self.lateness or time > arrived_at + self.ahead:
+        if (
+            who.waiting
+            or time < arrived_at - self.lateness
+            or time > arrived_at + self.ahead
+            or time < self._aged_until
+        ):
             return None
         contracts = who.contracts
         if fact.contract_id is None:
@@ -186,6 +189,7 @@ class Ledger(Agreements):
             if row is None:
                 continue
             fact = _decode_fact(row.fact)
+            self._unusual.add(fact.customer_id)
             self._stop_waiting(fact.customer_id, due.waiting_key, key)
             self._settled = []
             outcome = self._wait_over(fact, row)
@@ -288,6 +292,7 @@ class Ledger(Agreements):
     def _try_again(self, who: CustomerRow, customer_id: str, key: bytes, row: WaitingRow) -> list[str]:
         """Looks again at a fact that waited. Answers what else is known with it."""
         fact = _decode_fact(row.fact)
+        self._unusual.add(customer_id)
         self._stop_waiting(customer_id, key, row.due_key)
         _, first = self._identity(who, fact, row.arrived_at)
         digest = self._forget(who, fact, row.arrived_at)

@@ -1,7 +1,17 @@
 """What all that fold facts stand on: a partition's rows at hand, its accounts, and how a fact is refused or has to wait."""
 
+from ledger.ageing import aged_until
 from ledger.balances import Account
-from ledger.contracts import CONTRACT, CUSTOMER, ContractRow, CustomerRow, contract_key, customer_key, load_contract
+from ledger.contracts import (
+    CONTRACT,
+    CUSTOMER,
+    ContractRow,
+    CustomerRow,
+    contract_key,
+    customer,
+    customer_key,
+    load_contract,
+)
 from ledger.facts import AnyFact
 from ledger.history import changed
 from ledger.instants import DAY, HOUR, MINUTE, ORIGIN, Instant, Span
@@ -37,7 +47,7 @@ class Refuse(Exception):
 
 
 class AtHand:
-    """A customer of whom a burn came in this batch. `known`: with what the identities of its burns go on."""
+    """A customer of whom a burn came. `known`: with what the identities of its burns go on."""
 
     __slots__ = ("accounts", "key", "known", "row")
 
@@ -49,7 +59,8 @@ class AtHand:
 
 
 class Partition:
-    """The rows of one partition for one batch."""
+    """The rows of one partition for one batch, and some that stay at hand for the next one: of customers to whom nothing came
+    but usual burns. So they are what was written, and reading them anew would find the same; up to `most` of them."""
 
     def __init__(
         self,
@@ -62,9 +73,11 @@ class Partition:
         wait: Span = 10 * MINUTE,
         wait_customer: int = 10_000,
         wait_partition: int = 100_000,
+        most: int = 0,
     ) -> None:
         self.book = Book(rows, breathe)
         self._get = rows.get
+        self.most = most
         self.lateness = lateness
         self.ahead = ahead
         self.wait = wait
@@ -75,7 +88,35 @@ class Partition:
         self._settled: list[tuple[AnyFact, Outcome]] = []
         self._accounts: dict[int, dict[str, Account]] = {}
         self._at_hand: dict[str, AtHand] = {}
+        #: Of whom more than usual burns came in this batch.
+        self._unusual: set[str] = set()
         self._prefixes: dict[int, tuple[bytes, bytes, bytes]] = {}
+        self._aged_until = aged_until(self.book)
+
+    def turn_to(self, rows: Rows, breathe: Breathe = nobody_waits) -> None:
+        """Another batch begins, over rows that are what `flush` left."""
+        self.book.turn_to(rows, breathe)
+        self._get = rows.get
+
+    def flush(self) -> None:
+        """Writes what was folded, and forgets what does not stay: the end of a batch."""
+        staying = self.book.staying
+        if len(staying) >= self.most:
+            staying.clear()
+            self._accounts.clear()
+            self._at_hand.clear()
+        else:
+            for customer_id in self._unusual:
+                self._let_go(customer_id)
+        self._unusual.clear()
+        self._prefixes.clear()
+        self.book.close()
+
+    def _let_go(self, customer_id: str) -> None:
+        self._at_hand.pop(customer_id, None)
+        self.book.staying.pop(customer_key(customer_id), None)
+        for account in self._accounts.pop(customer(self.book, customer_id).number, {}).values():
+            account.let_go()
 
     def _account(self, who: CustomerRow, credit_type: str) -> Account:
         accounts = self._accounts.setdefault(who.number, {})

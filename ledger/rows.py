@@ -117,18 +117,27 @@ class Book:
     """The rows of one batch, decoded once. `flush` writes what was saved; until then the store is untouched."""
 
     def __init__(self, rows: Rows, breathe: Breathe = nobody_waits) -> None:
+        self._held: dict[bytes, Any] = {}
+        self._saved: dict[Kind[Any], dict[bytes, None]] = {}
+        #: Rows that are not forgotten with the batch: who puts one here takes it out before its bytes may be others.
+        self.staying: dict[bytes, Any] = {}
+        self.turn_to(rows, breathe)
+
+    def turn_to(self, rows: Rows, breathe: Breathe) -> None:
+        """Another batch begins, over rows that are what `close` left."""
         self.rows = rows
         self.breathe = breathe
         self._get = rows.get
-        self._held: dict[bytes, Any] = {}
-        self._saved: dict[Kind[Any], dict[bytes, None]] = {}
 
     def load(self, kind: Kind[R], key: bytes) -> R | None:
         """The row of this key (its tag included), or None."""
         row = self._held.get(key, _UNREAD)
         if row is _UNREAD:
-            value = self._get(kind.table, key)
-            row = self._held[key] = None if value is None else kind.read(value)
+            row = self.staying.get(key)
+            if row is None:
+                value = self._get(kind.table, key)
+                row = None if value is None else kind.read(value)
+            self._held[key] = row
         return cast("R | None", row)
 
     def save(self, kind: Kind[R], key: bytes, row: R) -> None:
@@ -153,7 +162,7 @@ class Book:
         for key, value in self.rows.scan(kind.table, start, end, reverse):
             row = self._held.get(key)
             if row is None:
-                row = self._held[key] = kind.read(value)
+                row = self._held[key] = self.staying.get(key) or kind.read(value)
             yield key, row
 
     def keys(self, kind: Kind[Any], start: bytes, end: bytes) -> Iterator[bytes]:
@@ -167,7 +176,7 @@ class Book:
             self._flush_kind(kind)
 
     def close(self) -> None:
-        """Flush and forget: the next read decodes anew."""
+        """Flush and forget: the next read decodes anew what does not stay."""
         self.flush()
         self._held.clear()
 

@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 FACTS = frozenset({"contract-change", "seat-change", "credit-burn"})
 #: So many customers are remembered to belong to a partition.
 MOST_CUSTOMERS = 1_000_000
+#: So many rows of customers, accounts and scopes stay at hand, of all partitions together: one to two kilobytes each.
+MOST_ROWS = 50_000
 #: So many subjects of a rule are looked at with one batch: a quarter of a millisecond each.
 SUBJECTS_A_STEP = 250
 #: So many burns age with one batch: some microseconds each.
@@ -72,7 +74,8 @@ KEPT = Kind("state", b"P", KeptRow)
 class Remembered:
     """What is remembered of a partition from batch to batch. It only saves reading rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
         self.said = Marks()
         self.watched = Memory()
 
@@ -95,7 +98,11 @@ class Bookkeeper:
         self, partition: int, records: Sequence[Record], rows: Overlay, breathe: Breathe = nobody_waits
     ) -> Iterator[Output | Unfinished]:
         """Folds a batch. `LawBroken` goes through: it stops the partition."""
-        remembered = self._remembered.setdefault(partition, Remembered())
+        remembered = self._remembered.get(partition)
+        if remembered is None:
+            remembered = self._remembered[partition] = Remembered(_ledger(self._settings, rows))
+        remembered.ledger.most = MOST_ROWS // len(self._remembered)
+        remembered.ledger.turn_to(rows, breathe)
         batch = _Batch(
             self._settings,
             self.topics,
@@ -167,13 +174,7 @@ class _Batch:
         self.tally = Tally()
         self.burned: Counter[Seat] = Counter()
         self._tell = tell
-        self._ledger = Ledger(
-            rows,
-            breathe,
-            lateness=settings.lateness_ms * 1000,
-            ahead=settings.ahead_ms * 1000,
-            wait=settings.wait_ms * 1000,
-        )
+        self._ledger = remembered.ledger
         self._lateness = settings.lateness_ms * 1000
         self._book = Book(rows)
         self._notes = Notes()
@@ -428,6 +429,15 @@ class _Batch:
         self.tally.facts[record.kind, "forwarded"] += 1
         headers = [*record.headers, (FORWARDED, b"%d" % self._partition)]
         yield Output(record.kind, fact.customer_id.encode(), record.value, headers, right)
+
+
+def _ledger(settings: Settings, rows: Overlay) -> Ledger:
+    return Ledger(
+        rows,
+        lateness=settings.lateness_ms * 1000,
+        ahead=settings.ahead_ms * 1000,
+        wait=settings.wait_ms * 1000,
+    )
 
 
 def _kept_key(fact: AnyFact) -> bytes:

@@ -178,6 +178,23 @@ def test_an_idle_year_of_hourly_slices_is_one_step_while_nobody_owes() -> None:
     assert rows_for(story, "burn 1 by ana at 2026-12-31") <= rows_for(story, "burn 1 by ana at 2026-01-04") + 2
 
 
+@pytest.mark.parametrize(("most", "read"), [(10, 2), (0, 5)])
+def test_a_usual_burn_reads_only_whether_its_id_is_known_where_its_rows_stay(most: int, read: int) -> None:
+    """It read its customer, account and scope anew in each batch."""
+    rows = Counting()
+    ledger = Ledger(rows, most=most, **BOUNDS)
+    story = play_on_engine("subscription team seats ana\ngrant ours 10\nburn 1 by ana at 06-02", ledger)
+    ledger.flush()
+    play_on(story, "burn 1 by ana at 06-03")
+    ledger.flush()
+    rows.forget()
+    play_on(story, "burn 1 by ana at 06-04")
+    ledger.flush()
+
+    written = 6  # customer, account, scope, identity, burn, place
+    assert rows.count == read + written
+
+
 def test_who_has_paid_is_looked_at_no_more() -> None:
     rows = Counting()
     ledger = Ledger(rows, **BOUNDS)

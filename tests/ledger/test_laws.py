@@ -647,6 +647,23 @@ def test_l15_neither_batches_nor_restarts_nor_questions_change_an_answer(history
     assert everything(Ledger(rows, **HISTORY), instants) == answers
 
 
+@on_drawn_histories(50)
+def test_l15_rows_that_stay_at_hand_are_those_that_are_written(history: History, rng: random.Random) -> None:
+    """L15 One answer: byte for byte the same rows, whether they are read anew for each batch or stay, all or a few."""
+    fresh, kept = MemoryRows(), MemoryRows()
+    staying = Ledger(kept, most=rng.choice((12, 10_000)), **HISTORY)
+    while history:
+        batch = rng.randint(1, 5)
+        reading = Ledger(fresh, **HISTORY)
+        said = play_history(staying, history[:batch])
+        assert play_history(reading, history[:batch]) == said
+        reading.flush()
+        staying.flush()
+        staying.turn_to(kept)
+        history = history[batch:]
+        assert fresh.tables == kept.tables
+
+
 MAY_COME_ANY_TIME = (CreditBurn, BurnVoided, CreditsGranted, CreditsVoided, CreditsAdjusted, PeriodReset)
 
 

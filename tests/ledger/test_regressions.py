@@ -24,7 +24,8 @@ from ledger.facts import (
 from ledger.instants import DAY, FOREVER, HOUR, instant
 from ledger.ledger import NAMES, Ledger
 from ledger.outcome import Folded, Refused, Repeated, Scope, Waiting
-from tests.ledger.language import BOUNDS, Play
+from ledger.stretches import SCOPE
+from tests.ledger.language import BOUNDS, Play, play_on
 from tests.ledger.language import play as play_on_engine
 from tests.ledger.memory import MemoryRows
 from tests.ledger.test_entries import paged
@@ -862,3 +863,22 @@ def test_an_edit_of_a_subscription_that_is_not_there_waits_though_its_operations
 
     assert isinstance(outcome, Waiting) and outcome.code == "unknown_subscription"
     assert ledger.holders("acme", "c", "team", at) == ["ana"]
+
+
+def test_a_late_burn_before_the_newest_stretch_is_noted_also_where_its_batch_ends_with_it() -> None:
+    """It was noted in a row that was not written, so that the next batch, and it alone, did not know of it."""
+    story = """
+        contract c from 06-01
+        grant anas 5 to seat ana every P1D
+        burn 1 by ana at 06-02T06:00
+        burn 1 by ana at 06-03T12:00
+    """
+    rows = MemoryRows()
+    ledger = Ledger(rows, **BOUNDS)
+    played = play_on_engine(story, ledger)
+    ledger.flush()
+    play_on(played, "burn 1 by ana at 06-02T12:00")
+    ledger.flush()
+    [noted] = [value for key, value in rows.tables["state"].items() if key.startswith(SCOPE.tag)]
+
+    assert [id for _, id, _ in SCOPE.read(noted).recent] == ["burn-004", "burn-003"]
