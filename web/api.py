@@ -18,6 +18,7 @@ from web.cluster import AsOf, Away, Cluster, Elsewhere, Here, Nobody, Plain, Vie
 from web.letting_in import caller
 from web.passing import PARTITIONS, PASSED, Passer
 from web.problems import Problem
+from web.segments import id_of
 from web.sheets import sheet
 from wire import answers
 
@@ -254,7 +255,7 @@ def away(nobody: Nobody) -> Problem:
 
 
 def customer_of(request: web.Request) -> str:
-    customer_id = request.match_info["customer_id"]
+    customer_id = id_of(request.match_info["customer_id"])
     if len(customer_id) > NAME_LENGTH:
         raise Problem(404, "unknown_customer", f"an id has at most {NAME_LENGTH} characters", field="customer_id")
     caller(request).check_sees(customer_id)

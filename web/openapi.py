@@ -120,7 +120,10 @@ def _in_path(path: Path) -> list[dict[str, Any]]:
     if "{customer_id}" not in path.path:
         return []
     schema = {"type": "string", "minLength": 1, "maxLength": api.NAME_LENGTH}
-    said = "The customer, percent-encoded where need be"
+    said = (
+        "The customer, percent-encoded where need be. The ids `.` and `..`, which no client sends as they are, have a `~`"
+        " before them here, and so has any of `~`s and these: `~..` means `..`, `~~..` means `~..`"
+    )
     return [{"name": "customer_id", "in": "path", "required": True, "description": said, "schema": schema}]
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -24,6 +24,7 @@ from web.cluster import Cluster, Elsewhere, Plain, View
 from web.letting_in import COOKIE, caller, over_tls, secret_of
 from web.operating import Operating
 from web.problems import Problem
+from web.segments import id_of, segment
 from web.tokens import Tokens
 from web.watched import MOST_SUBJECTS
 
@@ -119,7 +120,7 @@ class Pages:
 
     async def seat(self, request: web.Request) -> web.StreamResponse:
         customer_id, asked = customer_of(request), read(request.query, SeatPage)
-        seat_id = request.match_info["seat_id"]
+        seat_id = id_of(request.match_info["seat_id"])
         held = await self._look(request, lambda view: looks.of_seat(view, customer_id, seat_id, asked))
         if isinstance(held, web.Response):
             return held
@@ -153,7 +154,7 @@ class Pages:
 
     async def seat_live(self, request: web.Request) -> web.StreamResponse:
         customer_id, asked = customer_of(request), read(request.query, SeatLive)
-        seat_id = request.match_info["seat_id"]
+        seat_id = id_of(request.match_info["seat_id"])
         return await self._live(
             request, asked.seen, lambda view: looks.of_seat(view, customer_id, seat_id, asked, drawn=False)
         )
@@ -311,7 +312,7 @@ def _environment() -> Environment:
         loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     filters: dict[str, Callable[..., Any]] = {
-        "path": lambda text: quote(text, safe=""),
+        "path": segment,
         "query": _query,
         "moment": _moment,
         "instant": lambda at: "" if at is None else _moment(_text(at)),

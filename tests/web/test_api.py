@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -15,6 +14,7 @@ from ledger.instants import instant
 from tests.ledger.language import facts
 from tests.web.cluster import Server, served
 from web import api, asked, shapes
+from web.segments import segment
 from wire import answers
 
 STORY = """
@@ -303,13 +303,16 @@ async def test_a_path_that_is_none_and_a_method_that_none_takes(server: Server) 
         "ד",
         "{a}",
         "{{b}}",
+        ".",
+        "..",
+        "~..",
     ],
 )
 async def test_ids_are_data_whatever_they_hold(customer_id: str) -> None:
     async with served() as server:
         for fact, arrived_at in facts("grant gift 1\nsubscription team seats ana"):
             server.worker.shared.fold([msgspec.structs.replace(fact, customer_id=customer_id)], arrived_at)
-        held = await server.get(f"/v1/customers/{quote(customer_id, safe='')}/balances")
+        held = await server.get(f"/v1/customers/{segment(customer_id)}/balances")
         assert [row["balance"] for row in held["data"]] == ["1", "0"]
         [row] = (await server.get("/v1/customers"))["data"]
         assert row["customer_id"] == customer_id

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -25,6 +24,7 @@ from web.cluster import Figures
 from web.operating import quantile
 from web.pages import _own
 from web.problems import Problem
+from web.segments import segment
 from web.tokens import line_of
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
@@ -35,6 +35,7 @@ HOSTILE = [
     "a/b?c#d",
     "x" * 200,
     "שלום",
+    "..",
     "../..",
     "100%2F +&=;",
     " two  spaces ",
@@ -218,7 +219,7 @@ async def test_names_are_data(name: str) -> None:
             )
             renamed = msgspec.structs.replace(renamed, customer_id=name)
             server.worker.shared.fold([renamed], arrived_at)
-        whole = quote(name, safe="")
+        whole = segment(name)
         for path in ("/", f"/customers/{whole}", f"/customers/{whole}/seats/{whole}?contract_id=c"):
             found = await page(server, path)
             assert name in "".join(found.seen), path
@@ -226,6 +227,10 @@ async def test_names_are_data(name: str) -> None:
             assert not any(key.startswith("on") or key == "style" for _, attrs in found.tags for key in attrs)
             assert "49" not in found.text or name != "{{ 7 * 7 }}"
             assert not any(tag == "img" for tag, _ in found.tags)
+            for way in (
+                attrs["href"] for tag, attrs in found.tags if tag == "a" and "customers/" in (attrs["href"] or "")
+            ):
+                assert (await server.raw("GET", str(way)))[0] == 200, way
             for live in (attrs["data-live"] for _, attrs in found.tags if "data-live" in attrs):
                 async with server.session.get(URL(f"{server.url}{live}", encoded=True)) as stream:
                     assert (stream.status, await stream.content.readline()) == (200, b"retry: 1000\n")
