@@ -20,7 +20,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY
 
-from streams import logs
+from streams import broken_connections, logs
 from streams import settings as environment
 from streams.app import App
 from streams.lookout import Lookout
@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
 def work(build: Build, loglevel: str = "info") -> int:
     """Runs a worker until it is told to stop; 1 where it cannot start, with the reason."""
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    broken_connections.install()
     try:
         settings = environment.read()
         held = _hold(settings.data)
