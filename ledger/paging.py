@@ -307,6 +307,8 @@ def _holders(
         elif here is None:
             yield Holder(brief.number), its_id
         last = None
+        if here is not None and here.group >= len(who.seat_group_keys):
+            continue  # the place of another customer, who has more kinds of seats
         if here is not None and here.group >= 0:
             last = Holder(brief.number, here.seat_id, who.seat_group_keys[here.group])
         for holder in seats_of(account, brief.number, subscription, last):
@@ -442,7 +444,7 @@ def lines(
     """The lines of a customer's accounts in a span of time, in their one order; each is its own place. `wanted`: so many are
     likely to be taken. `payers`: where a seat is named, also the lines of the pools that paid for it (`entries.entries`)."""
     _, who = look(book, customer_id)
-    if who is None:
+    if who is None or (behind is not None and behind.time > within[1]):
         return
     scopes: list[Scope | None] = [None]
     if seat_id is not None:

@@ -1,0 +1,109 @@
+"""A cursor that we never wrote, or wrote for somebody else, is answered: by rows, or by a problem that names it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.instants import instant
+from ledger.ledger import Ledger
+from tables.memory import MemoryRows
+from tests.ledger.language import BOUNDS, facts
+from web import accounts, agreed, asked, cursors, looks, watched
+from web.cluster import AsOf, View
+from web.problems import Problem
+
+NOW = instant("2026-02-15T00:00:00Z")
+STORY = """
+    contract c from 2026-01-01 bringing
+    subscription team seats ana bo
+    recurring monthly 20 per seat of team every P1M
+    grant pool 100
+    burn 3 by ana at 01-02 id b1
+    burn 4 by bo at 02-02 id b2
+"""
+
+
+def view() -> View:
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    for fact, arrived_at in facts(STORY):
+        ledger.fold(fact, arrived_at)
+    ledger.flush()
+    return View(ledger.book.rows, NOW, AsOf({}, NOW, 0, 0))
+
+
+ACME = view()
+LISTS: dict[str, Callable[[str], Any]] = {
+    "balances": lambda cursor: accounts.balances(ACME, "acme", asked.Balances(cursor=cursor)),
+    "ledger": lambda cursor: accounts.ledger(ACME, "acme", asked.Ledger(cursor=cursor)),
+    "seats": lambda cursor: agreed.seats(ACME, "acme", asked.Seats(cursor=cursor)),
+    "history/seats": lambda cursor: agreed.seat_history(ACME, "acme", asked.SeatHistory(cursor=cursor)),
+    "alerts": lambda cursor: watched.alerts(ACME, "acme", asked.Alerts(cursor=cursor)),
+    "seats of a page": lambda cursor: looks.of_customer(ACME, "acme", asked.CustomerPage(cursor=cursor)),
+    "least first": lambda cursor: looks.of_customer(ACME, "acme", asked.CustomerPage(cursor=cursor, sort="left")),
+}
+TEXTS = (
+    st.sampled_from(["acme", "ana", "bo", "c", "credits", "team"])
+    | st.sampled_from(["", "zz", "\0", "a" * 300])
+    | st.text(st.characters(), max_size=3)
+)
+CREDITS, CONTRACT = st.sampled_from(["credits", ""]) | TEXTS, st.just("c") | TEXTS
+NUMBERS = st.integers(-3, 3) | st.sampled_from([NOW, -1, 2**62, -(2**63), 2**63, 2**64, 10**40, -(10**40)])
+PLACES = {
+    "balances": st.tuples(CREDITS, CONTRACT, NUMBERS, TEXTS),
+    "seats of a page": st.tuples(CREDITS, CONTRACT, NUMBERS, TEXTS),
+    "least first": st.tuples(NUMBERS, TEXTS, TEXTS, TEXTS),
+    "seats": st.tuples(CONTRACT, TEXTS, TEXTS),
+    "history/seats": st.tuples(CONTRACT, st.just("team") | TEXTS, NUMBERS),
+    "alerts": st.tuples(TEXTS, st.fixed_dictionaries({"customer_id": TEXTS}, optional={"contract_id": TEXTS, "seat_id": TEXTS})),
+    "ledger": st.fixed_dictionaries(
+        {
+            "time": NUMBERS, "type": st.sampled_from(["burned", "granted", "expired"]), "amount": NUMBERS,
+            "scope": st.fixed_dictionaries({"customer_id": TEXTS, "contract_id": TEXTS, "credit_type": TEXTS}),
+            "cause_type": TEXTS, "cause_id": TEXTS,
+        },
+        optional={"grant_id": TEXTS, "slice": NUMBERS, "moves": NUMBERS, "origin": TEXTS},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_no_cursor_is_our_mistake(name: str) -> None:
+    @settings(max_examples=150, deadline=None)
+    @given(PLACES[name])
+    def try_it(place: Any) -> None:
+        # An integer is as long as JSON lets it be.
+        written = cursors.write(name, msgspec.Raw(_json(place)))
+        try:
+            held = LISTS[name](written)
+        except Problem as problem:
+            assert (problem.status, problem.field) == (400, "cursor")
+        else:
+            assert "data" in held or "seats" in held
+
+    try_it()
+
+
+def _json(place: Any) -> bytes:
+    # msgspec's own writes no integer that is longer than 64 bits.
+    return json.dumps(place).encode()
+
+
+def test_a_cursor_of_a_customer_with_more_kinds_of_seats_is_none_of_ours_to_stumble_over() -> None:
+    """Its place is behind all seats of the same contract here; what there is of other contracts follows."""
+    cursor = cursors.write("balances", ("credits", "c", 1, "ana"))
+    assert accounts.balances(ACME, "acme", asked.Balances(cursor=cursor))["data"] == []
+    before = cursors.write("balances", ("credits", "b", 7, "ana"))
+    assert len(accounts.balances(ACME, "acme", asked.Balances(cursor=before))["data"]) == 3
+
+
+def test_a_ledger_cursor_from_after_the_end_has_nothing_behind_it() -> None:
+    found = accounts.ledger(ACME, "acme", asked.Ledger(limit=5))
+    [*_, last] = found["data"]
+    assert last["cause"]["id"] != "b2" and found["next_cursor"] is not None
+    to = asked.Moment(instant("2026-01-01T00:00:00Z"))
+    assert accounts.ledger(ACME, "acme", asked.Ledger(cursor=found["next_cursor"], to=to))["data"] == []
