@@ -1,5 +1,6 @@
 """The lines of an account: what happened, why, and what each scope had after it (L14). As a whole, of a time, or in pages."""
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import chain, islice
 
@@ -10,7 +11,7 @@ from ledger.amounts import Amount
 from ledger.answers import Entry, Window
 from ledger.balances import Account
 from ledger.contracts import CustomerRow
-from ledger.history import account_at, balance, balance_in, burns_of, holder_in, look
+from ledger.history import account_at, balance_in, balances_of, burns_of, holder_in, look
 from ledger.instants import ORIGIN, Instant
 from ledger.outcome import Scope
 from ledger.rows import Book
@@ -47,6 +48,20 @@ def entries(
     wanted = Wanted(customer_id, who.credit_types if scope is None else [scope.credit_type], whose, limit, payers)
     lines = _lines(scratch, who, wanted, since, until)
     return list(islice(lines if behind is None else _behind(lines, behind), limit))
+
+
+def last_entries(book: Book, until: Instant, count: int, scope: Scope, since: Instant = ORIGIN) -> list[Entry]:
+    """The last `count` of the `entries` of a seat, with those of the pools that paid for it. The burns before them are passed
+    over, and nobody looks who paid them."""
+    scratch, who = look(book, scope.customer_id)
+    whose = None if who is None else holder_in(who, scope)
+    if who is not None and whose is not None and whose.seat_id is not None and scope.credit_type in who.credit_types:
+        # Somebody paid for each of them, so that there are as many lines.
+        burns = burns_of(Account(scratch, who, scope.credit_type), whose, since, until)
+        newest = deque((burn.time for burn in burns), maxlen=count)
+        if len(newest) == count:
+            since = newest[0]
+    return entries(book, scope.customer_id, until, scope=scope, since=since, payers=True)[-count:]
 
 
 def _lines(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: Instant) -> Iterator[Entry]:
@@ -163,8 +178,7 @@ def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant], sinc
         return windows
     lines = iter(entries(book, customer_id, max(times, default=ORIGIN), scope=scope, since=since))
     line = next(lines, None)
-    for at in times:
-        held = balance(book, scope, at)
+    for at, held in zip(times, balances_of(book, scope, times), strict=True):
         burned = overage = 0
         while line is not None and line.time < at:
             if line.type == "burned":

@@ -163,11 +163,25 @@ def balance(book: Book, scope: Scope, at: Instant) -> Balance:
     return balance_in(account_at(scratch, who, scope.credit_type, at), scope, at)
 
 
-def balance_in(account: Account, scope: Scope, at: Instant) -> Balance:
-    """What one scope of an account has at the instant that it was carried to."""
+def balances_of(book: Book, scope: Scope, times: list[Instant]) -> Iterator[Balance]:
+    """What one scope has at each of some instants, in order: its burns are looked at once, however many the instants are."""
+    scratch, who = look(book, scope.customer_id)
+    if who is None or not times:
+        yield from (nothing(scope) for _ in times)
+        return
+    account = account_at(scratch, who, scope.credit_type, times[-1])
+    along = Along()
+    for at in times:
+        yield balance_in(account, scope, at, along)
+
+
+def balance_in(account: Account, scope: Scope, at: Instant, along: "Along | None" = None) -> Balance:
+    """What one scope of an account has at an instant up to which it was carried."""
     who = account.customer
     holder = holder_in(who, scope)
-    return (None if holder is None else balance_of(account, scope.customer_id, holder, at)) or nothing(scope)
+    if holder is None:
+        return nothing(scope)
+    return balance_of(account, scope.customer_id, holder, at, along=along) or nothing(scope)
 
 
 def holder_in(who: CustomerRow, scope: Scope) -> Holder | None:
@@ -192,14 +206,16 @@ def balance_of(
     holder: Holder,
     at: Instant,
     shared: tuple[Standing, list[Credit]] | None = None,
+    along: "Along | None" = None,
 ) -> Balance | None:
-    """The answer for one scope, or None where there is nothing to say. `shared`: the `group_standing`, where it is at hand."""
+    """The answer for one scope, or None where there is nothing to say. `shared`: the `group_standing`, where it is at hand.
+    `along`: for who asks of this scope for one instant after the other."""
     if holder.seat_id is None:
         standing, credits = shared or group_standing(account, at)
         credits = [credit for credit in credits if credit.contract == holder.contract]
-        over = scope_standing(account, holder, at)[0].over if holder.contract else 0
+        over = scope_standing(account, holder, at, along)[0].over if holder.contract else 0
     else:
-        standing, credits = scope_standing(account, holder, at)
+        standing, credits = scope_standing(account, holder, at, along)
         over = standing.over
     active = [(credit, standing.left[credit.name]) for credit in credits if credit.name in standing.left]
     if not active and not over and not was_known(account, holder, at):
@@ -246,14 +262,17 @@ def is_assigned(account: Account, holder: Holder, at: Instant) -> bool:
     return False
 
 
-def scope_standing(account: Account, holder: Holder, at: Instant) -> tuple[Standing, list[Credit]]:
+def scope_standing(
+    account: Account, holder: Holder, at: Instant, along: "Along | None" = None
+) -> tuple[Standing, list[Credit]]:
     """What a seat has of its own at an instant, and its overage: burns before it counted, all but the burns of it done."""
     row = account.book.load(SCOPE, account.scope_key(holder_key(account.customer, holder)))
     stretch = None if row is None else account.stretch_at(row, at)
     if row is not None and stretch is not None:
         following = account.stretch_after(row, stretch.start)
         if following is not None or at <= account.group.last:
-            stretch = _as_of(account, holder, row, stretch, at)
+            parts = _parts_before if along is None else along.parts_before
+            stretch = _as_of(stretch, parts(account, holder, row, stretch, at))
     standing = account.closing(holder, stretch)
     bottom = standing.at
     if standing.carry:
@@ -265,8 +284,8 @@ def scope_standing(account: Account, holder: Holder, at: Instant) -> tuple[Stand
     return standing, credits
 
 
-def _as_of(account: Account, holder: Holder, row: ScopeRow, stretch: Stretch, at: Instant) -> Stretch:
-    """A stretch with only its burns before an instant."""
+def _as_of(stretch: Stretch, parts: list[Part]) -> Stretch:
+    """A stretch with only some of its burns: with these parts."""
     return Stretch(
         stretch.start,
         stretch.until,
@@ -275,9 +294,34 @@ def _as_of(account: Account, holder: Holder, row: ScopeRow, stretch: Stretch, at
         stretch.inside,
         stretch.over,
         stretch.own,
-        _parts_before(account, holder, row, stretch, at),
+        parts,
         stretch.frozen,
     )
+
+
+class Along:
+    """The parts of one scope's burns before one instant after the other: each burn is added once."""
+
+    def __init__(self) -> None:
+        self._start = self._at = ORIGIN
+        self._parts: list[Part] = []
+
+    def parts_before(
+        self, account: Account, holder: Holder, row: ScopeRow, stretch: Stretch, at: Instant
+    ) -> list[Part]:
+        """As `_parts_before`; `at` is no earlier than the one before."""
+        if stretch.start != self._start:
+            self._start = self._at = stretch.start
+            self._parts = []
+        group_stretch = account.group_at(stretch.group_start)
+        key = holder_key(account.customer, holder)
+        for burn in account.burns_of(row.number, self._at, at):
+            account.book.breathe()
+            for tail, amount in account.portions(stretch, group_stretch, holder.contract, Burn(*burn, key)):
+                add(self._parts, tail, amount)
+        self._at = at
+        # Whoever goes on from them changes them.
+        return [Part(part.tail, part.amount) for part in self._parts]
 
 
 def _parts_before(account: Account, holder: Holder, row: ScopeRow, stretch: Stretch, at: Instant) -> list[Part]:

@@ -15,7 +15,7 @@ from ledger.paging import BalancePlace
 from web import cursors, watched
 from web.agreed import customer
 from web.asked import Customer, CustomerPage, SeatPage, picked
-from web.charts import balance_chart, events
+from web.charts import Point, balance_chart, events
 from web.cluster import Plain, View
 from web.subject import Subject, page
 from wire import answers
@@ -117,8 +117,9 @@ def _chart(subject: Subject, scope: Scope, at: Instant, named: dict[str, Any]) -
     # Where a grant begins or ends the curve has its step, not half a day later.
     times |= {instant for instant, _ in events(grants, since, until)}
     told = sorted(at for at in times if history.is_told(subject.book, subject.customer_id, at, scope))
-    windows = entries.curve(subject.book, subject.customer_id, scope, told, since)
-    return balance_chart(windows, grants, at, list(watched.lines(subject.view, subject.customer_id, scope)))
+    balances = history.balances_of(subject.book, scope, told)
+    points = [Point(at, held.balance, held.granted) for at, held in zip(told, balances, strict=True)]
+    return balance_chart(points, grants, at, list(watched.lines(subject.view, subject.customer_id, scope)))
 
 
 def _coming(subject: Subject, scope: Scope, at: Instant) -> list[Plain]:
@@ -150,10 +151,10 @@ def _last_lines(subject: Subject, scope: Scope, at: Instant) -> list[Entry]:
     """The newest lines, the last one first; those of the pools, too, that paid for this seat."""
     told: list[Entry] = []
     for back in _BACK:
-        told = entries.entries(subject.book, subject.customer_id, at, scope=scope, since=at - back, payers=True)
-        if len(told) >= LINES:
+        told = entries.last_entries(subject.book, at, LINES, scope, at - back)
+        if len(told) == LINES:
             break
-    return told[-LINES:][::-1]
+    return told[::-1]
 
 
 def mark(held: Plain) -> str:

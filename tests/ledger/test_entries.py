@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from ledger import entries
+from ledger import entries, history
 from ledger.amounts import UNIT
 from ledger.answers import Entry
-from ledger.instants import Instant, instant
+from ledger.instants import HOUR, ORIGIN, Instant, instant
 from ledger.ledger import Ledger
 from ledger.outcome import Scope
 from tests.ledger.histories import HISTORY, History
@@ -59,6 +59,35 @@ def test_a_scope_has_the_lines_that_the_whole_account_has_of_it(history: History
             assert ledger.entries(customer_id, until, scope=scope) == of_it
             if scope == in_pages:
                 assert paged(ledger, customer_id, until, rng.choice((2, 5)), scope) == of_it
+
+
+@on_drawn_histories(40)
+def test_the_last_lines_are_the_end_of_all_lines(history: History, rng: random.Random) -> None:
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    play_history(ledger, history)
+    for customer_id in ledger.customers():
+        until = rng.choice(_instants(history))
+        for scope in sorted({row.scope for row in ledger.balances(customer_id, until)}, key=repr):
+            since, count = rng.choice([ORIGIN, *_instants(history)]), rng.choice((1, 2, 5))
+            whole = entries.entries(ledger.book, customer_id, until, scope=scope, since=since, payers=True)
+            last = entries.last_entries(ledger.book, until, count, scope, since)
+            assert last == whole[-count:]
+
+
+@on_drawn_histories(60)
+def test_a_curve_goes_through_the_balances(history: History, rng: random.Random) -> None:
+    """Of seats and pools, with debts and without; and what was burned between two points is what the lines say."""
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    play_history(ledger, history)
+    for customer_id in ledger.customers():
+        until = horizon(history)
+        for scope in sorted({row.scope for row in ledger.balances(customer_id, until)}, key=repr):
+            times = sorted({rng.choice(_instants(history)) for _ in range(6)} | {until})
+            curve = ledger.curve(customer_id, scope, times)
+            alone = [ledger.balance(scope, at) for at in times]
+            assert [(each.balance, each.granted) for each in curve] == [(each.balance, each.granted) for each in alone]
+            lines = [line for line in ledger.entries(customer_id, until, scope=scope) if line.time < until]
+            assert sum(each.burned for each in curve) == -sum(line.amount for line in lines if line.type == "burned")
 
 
 def paged(ledger: Ledger, customer_id: str, until: Instant, limit: int, scope: Scope | None = None) -> list[Entry]:
@@ -119,6 +148,21 @@ def test_a_page_costs_what_it_tells() -> None:
         assert [line.type for line in told].count("burned") == 26
         costs[-1].append(rows.count)
     assert all(after <= before + 5 and before < 300 for before, after in zip(*costs, strict=True)), costs
+
+
+def test_the_curve_of_a_seat_that_burns_all_day_costs_its_burns_once() -> None:
+    """However many points it goes through: its page did not open any more."""
+    rows = Counting()
+    ledger = Ledger(rows, **BOUNDS)
+    burns = "\n".join(f"burn 0.01 by ana at 02-{1 + n // 24:02}T{n % 24:02}:00 id b{n}" for n in range(480))
+    play(f"subscription team seats ana\nrecurring monthly 10 per seat of team every P1M\n{burns}", ledger)
+    ledger.flush()
+    ana = Scope(customer_id=CUSTOMER, contract_id="c", seat_id="ana")
+    times = [_at("02-02") + n * 6 * HOUR for n in range(72)]
+
+    rows.forget()
+    told = [each.balance // (UNIT // 100) for each in history.balances_of(ledger.book, ana, times)]
+    assert told[:3] == [1000 - 24, 1000 - 30, 1000 - 36] and rows.count < 480 + 72 * 10
 
 
 def test_each_line_of_a_page_says_the_balance_after_it() -> None:
