@@ -62,6 +62,7 @@ from ledger.grants import (
     holder_of,
 )
 from ledger.instants import FOREVER, Instant
+from ledger.leaving import must_reach
 from ledger.outcome import Refusal, SeatsChanged
 from ledger.partition import AMBIGUOUS, Missing, Refuse, ambiguous
 from ledger.waiting import WaitingRoom
@@ -71,6 +72,7 @@ class Agreements(WaitingRoom):
     """A ledger that folds facts about what is agreed."""
 
     def _change(self, who: CustomerRow, fact: AnyFact) -> tuple[dict[str, Any], list[SeatsChanged], list[str]]:
+        must_reach(self.book, who, fact, self.closed_before)
         if isinstance(fact, ContractCreated):
             return self._create_contract(who, fact)
         if isinstance(fact, SeatChange):

@@ -236,7 +236,10 @@ class Account(Changing):
             self._forget_stretch(row, emptied)
 
     def _forget_stretch(self, row: ScopeRow, stretch: Stretch) -> None:
-        """A stretch without burns says nothing that its predecessor does not; one in which a debt was paid may."""
+        """A stretch without burns says nothing that its predecessor does not; one in which a debt was paid may, and one whose
+        predecessor has left (ledger.leaving)."""
+        if stretch.start < self.customer.floor:
+            return
         if stretch is row.stretch:
             row.stretch = self.stretch_before(row, stretch.start)
             if row.stretch is not None:

@@ -195,6 +195,7 @@ class CustomerRow(Row):
     waiting: int = 0
     folded_until: Instant = ORIGIN  # the newest burn
     ahead_until: Instant = ORIGIN  # until when anything is remembered that arrived too far ahead of its time
+    floor: Instant = ORIGIN  # from when on its past is kept (ledger.leaving)
 
     def number_one(self) -> int:
         """The next number within the customer."""

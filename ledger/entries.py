@@ -38,6 +38,7 @@ def entries(
     scratch, who = look(book, customer_id)
     if who is None:
         return []
+    since = max(since, who.floor)
     if behind is not None:
         since = max(since, behind.time)
     whose = None

@@ -245,7 +245,7 @@ def balance_of(
 def was_known(account: Account, holder: Holder, at: Instant) -> bool:
     """Whether a scope that has nothing now ever was given or burned anything up to an instant."""
     row = account.book.load(SCOPE, account.scope_key(holder_key(account.customer, holder)))
-    if row is not None and any(True for _ in account.burns_of(row.number, ORIGIN, at)):
+    if row is not None and (row.burned or any(True for _ in account.burns_of(row.number, ORIGIN, at))):
         return True
     return any(True for _ in account.credits_ever(holder, at))
 
@@ -438,11 +438,14 @@ def burns_of(account: Account, whose: Holder | None, low: Instant, high: Instant
 def is_told(
     book: Book, customer_id: str, at: Instant, scope: Scope | None = None, credit_type: str | None = None
 ) -> bool:
-    """Whether what a customer had at an instant can still be told, of all or of one credit type, or of one scope: not within a
-    day whose burns have aged (ledger.ageing), where it lies between two that became one."""
+    """Whether what a customer had at an instant can still be told, of all or of one credit type, or of one scope: not behind its
+    floor (ledger.leaving), and not within a day whose burns have aged (ledger.ageing), where it lies between two that became
+    one."""
+    scratch, who = look(book, customer_id)
+    if who is not None and at < who.floor:
+        return False
     if at % DAY == 0:
         return True
-    scratch, who = look(book, customer_id)
     if scope is not None:
         credit_type = scope.credit_type
     for each in [] if who is None else who.credit_types:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ledger import ageing, entries, history, seats
+from ledger import ageing, entries, history, leaving, seats
 from ledger.account_rows import Burn
 from ledger.agreements import Agreements
 from ledger.amounts import Amount
@@ -58,14 +58,15 @@ class Ledger(Agreements):
     """One partition's ledger over its rows. What was folded is in the rows after `flush`."""
 
     def age(self, most: int) -> tuple[list[tuple[bytes, bytes]], bool]:
-        """Lets up to `most` burns before the horizon age, as `ageing.age` says; only between `flush` and the next fold."""
-        aged = ageing.age(self.book, self.horizon, most)
+        """Lets up to `most` burns before the horizon age, as `ageing.age` says, and then what lies behind floors leave; only
+        between `flush` and the next fold."""
+        gone, more = ageing.age(self.book, self.horizon, most)
         self._aged_until = ageing.aged_until(self.book)
-        return aged
+        return gone, more or leaving.leave(self.book, self.closed_before, most, self._let_go)
 
     def come_to(self, clock: Instant, history: Span) -> None:
         """Time has passed: from here on this is the horizon."""
-        self.horizon = ageing.horizon(clock, history, self.lateness, self.wait)
+        self.horizon = self.closed_before = ageing.horizon(clock, history, self.lateness, self.wait)
 
     # --- folding ---
 

@@ -85,6 +85,8 @@ class Partition:
         self.wait_partition = wait_partition
         #: Before when burns have aged, or are taken to have (ledger.ageing).
         self.horizon: Instant = ORIGIN
+        #: Contracts that ended before then, and of which nobody said so since, are closed (ledger.leaving).
+        self.closed_before: Instant = ORIGIN
         self._settled: list[tuple[AnyFact, Outcome]] = []
         self._accounts: dict[int, dict[str, Account]] = {}
         self._at_hand: dict[str, AtHand] = {}

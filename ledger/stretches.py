@@ -42,11 +42,12 @@ class Stretch(Row):
 
 class ScopeRow(Row):
     """A scope's number (within its account, for keys), its newest stretch, and its newest burns, `RECENT` of them without a gap:
-    so that a slightly late burn knows what comes after it."""
+    so that a slightly late burn knows what comes after it; and whether it burned behind the floor (ledger.leaving)."""
 
     number: int
     stretch: Stretch | None = None
     recent: list[tuple[Instant, str, Amount]] = []
+    burned: bool = False
 
     def note(self, time: Instant, id: str, amount: Amount) -> Amount | None:
         """Notes a burn. Answers the sum of the burns after it, or None if it is older than all that are noted."""

@@ -78,7 +78,9 @@ def _of_kind(subject: Subject, balance: Balance, kind: str, at: Instant) -> Bala
 
 def ledger(view: View, customer_id: str, asked: Ledger) -> Plain:
     subject = Subject(view, customer_id)
-    since = ORIGIN if asked.from_ is None else subject.told(asked.from_, "from", credit_type=asked.credit_type)
+    since = (
+        subject.who.floor if asked.from_ is None else subject.told(asked.from_, "from", credit_type=asked.credit_type)
+    )
     until = subject.told(subject.at(asked.to, "to"), "to", credit_type=asked.credit_type)
     found = paging.lines(
         subject.book,

@@ -63,10 +63,17 @@ class Subject:
     def told(
         self, at: Instant, field: str = "at", scope: Scope | None = None, credit_type: str | None = None
     ) -> Instant:
-        """The same instant, unless what was left then cannot be told any more (ledger.ageing): of any credits, of one type, or
-        of one scope."""
+        """The same instant, unless what was left then cannot be told any more (ledger.ageing, ledger.leaving): of any credits, of
+        one type, or of one scope."""
         # Nothing ages before the clock has passed it by far.
         if at < self.view.clock and not history.is_told(self.book, self.customer_id, at, scope, credit_type):
+            if at < (floor := self.who.floor):
+                raise Problem(
+                    410, "too_long_ago",
+                    f"a contract of this customer ended long ago, and what was there before is not kept any more: ask for "
+                    f"{instants.text(floor)} or later",
+                    field=field,
+                )  # fmt: skip
             day = at // DAY * DAY
             raise Problem(
                 410, "too_long_ago",

@@ -1,0 +1,319 @@
+"""What lay before a customer's floor leaves, and nothing that is answered or refused afterwards shows it."""
+
+import random
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from ledger import account_rows, ageing, balances, history
+from ledger.amounts import UNIT
+from ledger.contracts import CUSTOMER, customer_key
+from ledger.facts import BurnVoided, ContractCreated, ContractEnded, CreditBurn, Grant
+from ledger.identities import earliest_change
+from ledger.instants import DAY, HOUR, ORIGIN, Instant, instant, text
+from ledger.ledger import Ledger
+from ledger.outcome import Refused, Waiting
+from tests.ledger.duel import gist
+from tests.ledger.histories import HISTORY, History, draw_history
+from tests.ledger.language import Played, play, play_on
+from tests.ledger.memory import MemoryRows
+from tests.ledger.test_ageing import by_day
+
+
+@pytest.fixture(autouse=True)
+def _short_eras(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (account_rows, ageing, balances):
+        monkeypatch.setattr(module, "ERA", HOUR)
+
+
+def go_on(ledger: Ledger, before: Instant, most: int) -> bool:
+    """A step, as of an instant; whether more is to be done."""
+    ledger.flush()
+    ledger.horizon = ledger.closed_before = max(ledger.horizon, before // account_rows.ERA * account_rows.ERA)
+    gone, more = ledger.age(most)
+    ledger.flush()
+    rows = ledger.book.rows
+    for low, high in gone:
+        for key, _ in list(rows.scan("trail", low, high)):
+            rows.delete("trail", key)
+    return more
+
+
+def kept(ledger: Ledger) -> dict[str, int]:
+    """How many rows there are: of burns, by scope and in order, and of stretches."""
+    ledger.flush()
+    found = {}
+    for tag in "bxTY":
+        found[tag] = sum(
+            len(list(ledger.book.rows.scan(table, tag.encode(), tag.encode() + b"\xff")))
+            for table in ("state", "trail")
+        )
+    return found
+
+
+#: Contracts that ended before it, and of which nobody said so since, are closed in the stories.
+LONG_AGO = instant("2026-06-01T00:00:00Z")
+
+
+def left(story: str) -> Played:
+    """What a story comes to, once all has left that may by `LONG_AGO`."""
+    played = play(story)
+    while go_on(ledger_of(played), LONG_AGO, 10_000):
+        pass
+    return played
+
+
+def ledger_of(played: Played) -> Ledger:
+    assert isinstance(played.ledger, Ledger)
+    return played.ledger
+
+
+def told(played: Played, *days: str) -> list[bool]:
+    return [history.is_told(ledger_of(played).book, "acme", _at(day)) for day in days]
+
+
+ENDED = """
+    contract c from 2026-01-01 until 02-01
+    grant pool 100
+    recurring monthly 10 to pool every P1W
+    grant own 50 to seat ana
+    burn 1 at 01-03T10:00
+    burn 2 at 01-10T10:00
+    burn 4 by ana at 01-05T10:00
+    burn 80 by ana at 01-20T10:00
+"""
+
+
+def test_of_a_contract_that_ended_long_ago_one_row_a_scope_is_left_and_what_it_came_to() -> None:
+    before, played = play(ENDED), left(ENDED)
+
+    assert kept(ledger_of(before))["b"] == kept(ledger_of(before))["x"] == 4
+    assert kept(ledger_of(before))["T"] > 0 and kept(ledger_of(before))["Y"] > 0
+    assert kept(ledger_of(played)) == {"b": 0, "x": 0, "T": 0, "Y": 0}
+    for at in ("02-01", "02-02", "05-01"):
+        assert played.ledger.balances("acme", _at(at)) == before.ledger.balances("acme", _at(at))
+    assert [(each.scope.seat_id, each.overage) for each in played.ledger.balances("acme", _at("05-01"))] == [
+        (None, 0),
+        ("ana", 0),
+    ]
+
+
+def test_what_was_there_before_the_end_cannot_be_told_any_more() -> None:
+    played = left(ENDED)
+
+    assert told(played, "01-05", "01-31", "02-01") == [False, False, True]
+
+
+def test_a_contract_that_goes_on_keeps_what_began_with_it() -> None:
+    played = left(ENDED + "contract d from 2026-01-15\ngrant more 10 on d\nburn 1 at 01-16 on d\nburn 1 at 05-01 on d")
+
+    assert kept(ledger_of(played))["b"] == 3
+    assert told(played, "01-14", "01-15") == [False, True]
+
+
+def test_a_contract_that_was_renewed_at_its_end_leaves_alone() -> None:
+    story = (
+        ENDED
+        + """
+        contract d from 2026-02-01
+        grant more 10 on d
+        grant hers 10 to seat ana on d
+        burn 1 at 02-03T10:00 on d
+        burn 2 by ana at 02-04T10:00 on d
+    """
+    )
+    played = left(story)
+
+    assert kept(ledger_of(played))["b"] == kept(ledger_of(played))["x"] == 2
+    assert played.balance("pool", "02-05") == "9" and played.balance("ana", "02-05") == "8"
+    assert play_on(played, "burn 20 by ana at 06-05 on d id late").paid("late") == ["8 of hers", "9 of more", "3 over"]
+
+
+def test_nothing_changes_a_contract_that_is_closed() -> None:
+    played = left(ENDED + "subscription team seats ana")
+
+    play_on(
+        played,
+        """
+        end contract at 2027-01-01 on c id longer said 06-20
+        add bo at 06-20 on c id edit
+        grant gift 5 at 06-20 on c id gift
+        end monthly at 06-21 on c id monthly
+        """,
+    )
+
+    assert played.refused() == dict.fromkeys(("longer", "edit", "gift", "monthly"), "too_late")
+    assert _refusal(played, "gift").field == "contract_id"
+
+
+def test_a_new_contract_may_begin_where_the_last_one_ended_and_not_before() -> None:
+    played = left(ENDED)
+
+    play_on(played, "contract d from 2026-01-31 said 06-20 id before\ncontract e from 2026-02-01 said 06-20 id renewal")
+
+    assert played.refused() == {"before": "too_late"}
+    assert _refusal(played, "before").field == "starting_at"
+    play_on(played, "grant more 10 at 02-01 on e said 06-20\nburn 3 at 06-20 on e id b")
+    assert played.paid("b") == ["3 of more"]
+
+
+def test_an_end_that_was_said_lately_can_be_taken_back() -> None:
+    story = """
+        contract c from 2026-01-01
+        grant pool 100
+        burn 1 at 01-03T10:00
+        end contract at 02-01 said 06-10
+    """
+    played = left(story)
+
+    assert kept(ledger_of(played))["b"] == 1
+    assert play_on(played, "end contract never on c said 06-20\nburn 3 at 06-20 id b").paid("b") == ["3 of pool"]
+
+
+def test_what_is_given_to_the_customer_itself_keeps_what_began_with_it() -> None:
+    played = left(
+        "contract c from 2026-01-01 until 02-01\ngrant gift 9 to customer at 01-01\nburn 4 by ana at 01-03T10:00"
+    )
+
+    assert kept(ledger_of(played))["b"] == 1
+    assert play_on(played, "contract d from 06-20\nburn 7 by ana at 06-20T01:00 id b").paid("b") == [
+        "5 of gift",
+        "2 over",
+    ]
+
+
+def test_a_burn_after_the_end_still_counts_and_one_taken_back_leaves_what_was_there() -> None:
+    played = left(ENDED)
+    was = played.ledger.balances("acme", _at("06-21"))
+
+    play_on(played, "burn 3 by ana at 06-20T10:00 on c id b")
+    assert played.paid("b") == ["3 over"]
+    play_on(played, "take back b at 06-20T11:00")
+
+    assert played.ledger.balances("acme", _at("06-21")) == was
+
+
+def test_what_was_carried_leaves_once_nothing_of_it_can_be_burned() -> None:
+    story = """
+        contract c from 2026-01-01 until 02-01
+        subscription team seats ana bo
+        grant own 50 to seat ana
+        burn 4 by ana at 01-05T10:00
+        move ana to di carrying at 01-10
+        burn 8 by di at 01-20T10:00
+    """
+    before, played = play(story), left(story)
+
+    assert kept(ledger_of(before))["b"] == 2 and kept(ledger_of(played)) == {"b": 0, "x": 0, "T": 0, "Y": 0}
+    assert played.ledger.balances("acme", _at("03-01")) == before.ledger.balances("acme", _at("03-01"))
+
+
+def test_steps_are_as_small_as_they_are_asked_to_be() -> None:
+    story = "contract c from 2026-01-01 until 02-01\ngrant pool 100\n" + "\n".join(
+        f"burn 1 by s{seat} at 01-{day:02}T10:00" for day in range(2, 12) for seat in range(5)
+    )
+    played = play(story)
+    ledger = ledger_of(played)
+    while go_on(ledger, _at("02-01"), 10):
+        pass
+    counts = [kept(ledger)["b"]]
+    while go_on(ledger, LONG_AGO, 10):
+        counts.append(kept(ledger)["b"])
+
+    assert max(was - now for was, now in pairwise(counts)) <= 10
+    assert counts[-1] == 0 and len(counts) > 10
+    assert not go_on(ledger, LONG_AGO, 10)
+
+
+def _at(day: str) -> Instant:
+    return instant(f"2026-{day}T00:00:00Z")
+
+
+def _refusal(played: Played, id: str) -> Any:
+    outcome = played.outcomes[id]
+    assert isinstance(outcome, Refused)
+    return outcome.refusal
+
+
+def with_ends(facts: History, rng: random.Random) -> History:
+    """The same facts, among which contracts end, and now and then a new one begins and is burned of."""
+    drawn: History = []
+    contracts: list[tuple[str, str]] = []
+    for number, (fact, arrived_at) in enumerate(facts):
+        drawn.append((fact, arrived_at))
+        if isinstance(fact, ContractCreated):
+            contracts.append((fact.customer_id, fact.contract_id))
+        if not contracts or rng.random() > 0.12:
+            continue
+        customer_id, contract_id = rng.choice(contracts)
+        named: dict[str, Any] = {"customer_id": customer_id, "contract_id": contract_id}
+        match rng.choice(("end", "end", "renew", "burn", "burn")):
+            case "end":
+                ends = ContractEnded(id=f"end-{number}", time=arrived_at, ending_before=arrived_at, **named)
+                drawn.append((ends, arrived_at))
+            case "renew":
+                named["contract_id"] = f"renewed-{number}"
+                since = arrived_at - rng.choice((0, 0, 1, 10)) * HOUR
+                grant = Grant(grant_id="first", amount=20 * UNIT, effective_at=since)
+                new = ContractCreated(id=f"new-{number}", time=arrived_at, starting_at=since, grants=(grant,), **named)
+                drawn.append((new, arrived_at))
+                contracts.append((customer_id, f"renewed-{number}"))
+            case "burn":
+                seat_id = rng.choice((None, "ana", "bo"))
+                burn = CreditBurn(id=f"more-{number}", time=arrived_at, seat_id=seat_id, amount=3 * UNIT, **named)
+                drawn.append((burn, arrived_at))
+    return drawn
+
+
+@pytest.mark.drawn
+@pytest.mark.parametrize("seed", range(40))
+def test_nothing_that_is_answered_shows_what_has_left(seed: int) -> None:
+    play_beside(seed)
+
+
+def play_beside(seed: int) -> int:
+    """A history in two ledgers, of which one lets go of what lies behind floors; how many rows that were."""
+    rng = random.Random(seed)
+    facts = with_ends(draw_history(rng, 60), rng)
+    ledger, twin = Ledger(MemoryRows(), **HISTORY, most=1_000), Ledger(MemoryRows(), **HISTORY)
+    burned_at = {fact.id: fact.time for fact, _ in facts if isinstance(fact, CreditBurn)}
+    to_come = [fact for fact, _ in facts]
+    left = 0
+    for index, (fact, arrived_at) in enumerate(facts):
+        settled = [*ledger.advance(arrived_at), *twin.advance(arrived_at)]
+        outcome = ledger.fold(fact, arrived_at)
+        assert gist(outcome) == gist(twin.fold(fact, arrived_at)), fact
+        settled += ledger.settled()
+        for folded in [what for what, _ in settled] + ([] if isinstance(outcome, Waiting) else [fact]):
+            if folded in to_come:
+                to_come.remove(folded)
+        if rng.random() < 0.3:
+            # No burn, and nothing about one, is later than burns age; whatever else comes may reach as far back as it likes.
+            first = [earliest_change(fact)[0] for fact in to_come if not isinstance(fact, ContractCreated)]
+            first += [burned_at.get(fact.burn_id, arrived_at) for fact in to_come if isinstance(fact, BurnVoided)]
+            was = kept(ledger)
+            go_on(ledger, min(first, default=arrived_at), rng.choice((1, 30, 1_000)))
+            left += was["T"] + was["Y"] > kept(ledger)["T"] + kept(ledger)["Y"]
+            twin.flush()
+            twin.horizon, twin.closed_before = ledger.horizon, ledger.closed_before
+        if rng.random() < 0.15 or index == len(facts) - 1:
+            must_agree(ledger, twin, facts[: index + 1], rng)
+    return left
+
+
+def must_agree(ledger: Ledger, twin: Ledger, facts: History, rng: random.Random) -> None:
+    instants = sorted({fact.time for fact, _ in facts})
+    days = sorted({(at // DAY + more) * DAY for at in instants for more in (0, 1)})
+    for customer_id in sorted({fact.customer_id for fact, _ in facts}):
+        who = ledger.book.load(CUSTOMER, customer_key(customer_id))
+        assert who is not None
+        floors = [who.floor - 1, who.floor, who.floor + 1] if who.floor > ORIGIN else []
+        for at in floors + rng.sample(instants, min(4, len(instants))) + rng.sample(days, min(4, len(days))):
+            told = history.is_told(ledger.book, customer_id, at)
+            assert not (told and at < who.floor)
+            if told:
+                assert ledger.balances(customer_id, at) == twin.balances(customer_id, at), text(at)
+        until = rng.choice(days)
+        mine, theirs = (one.entries(customer_id, until - 1, since=who.floor) for one in (ledger, twin))
+        assert by_day(mine) == by_day(theirs), text(until)
