@@ -13,6 +13,7 @@ from ledger import amounts
 from ledger.amounts import UNIT
 from ledger.answers import Balance
 from ledger.facts import topic
+from ledger.history import is_told
 from ledger.instants import HOUR, SECOND, Instant, instant, text
 from ledger.ledger import Ledger
 from ledger.outcome import LawBroken
@@ -529,6 +530,28 @@ def test_burns_older_than_the_history_leave_the_trail_and_the_balance_stays() ->
     assert len(list(desk.rows.scan("state", b"b", b"c"))) == 1  # of one scope and day, over three steps
     ledger = Ledger(Overlay(desk.rows))
     assert ledger.balances("acme", instant("2026-03-17T00:00:00Z"))[0].balance == 88 * UNIT
+
+
+def test_what_a_contract_burned_leaves_once_it_ended_longer_ago_than_the_history() -> None:
+    desk = Desk(read({"SEATSTREAM_PARTITIONS": "1", "SEATSTREAM_HISTORY": "P92D"}))
+    contract(desk, ending_before="2026-03-20T00:00:00Z")
+    desk.fold(*[desk.record("credit-burn", orjson.dumps(_old_burn(n))) for n in range(10)])
+    for day in ("2026-07-20", "2026-07-21", "2026-08-01", "2026-08-02"):
+        desk.at(f"{day}T00:00:00Z").tick()
+    desk.restart()
+
+    assert not [key for tag in (b"b", b"x", b"T", b"Y") for key, _ in desk.rows.scan("state", tag, tag + b"\xff")]
+    ledger = Ledger(Overlay(desk.rows))
+    assert not is_told(ledger.book, "acme", instant("2026-03-19T00:00:00Z"))
+    assert [each.balance for each in ledger.balances("acme", instant("2026-03-20T00:00:00Z"))] == [0, 0, 0]
+
+    late = {
+        "type": "contract.ended", "id": "late", "customer_id": "acme", "contract_id": "c",
+        "time": "2026-08-02T00:00:00Z", "ending_before": "2027-01-01T00:00:00Z",
+    }  # fmt: skip
+    (letter,) = desk.fold(desk.record("contract-change", orjson.dumps(late)))
+    assert orjson.loads(letter.value or b"")["id"] == "late"
+    assert dict(letter.headers)["seatstream.code"] == b"too_late"
 
 
 def _old_burn(number: int) -> dict[str, Any]:

@@ -377,6 +377,23 @@ async def test_what_lay_between_burns_that_have_become_one_is_gone_and_the_answe
     assert [line["cause"] for line in lines if line["type"] == "burned"] == [{"type": "credit-burns", "id": "m1"}]
 
 
+async def test_what_lay_before_the_end_of_a_contract_that_ended_long_ago_is_gone_and_its_ledger_begins_there(
+    server: Server,
+) -> None:
+    partition = server.worker.shared.all[server.worker.shared.of("acme")]
+    for fact, arrived_at in facts("contract old from 2025-01-01 until 2025-03-01\nburn 1 by ana at 2025-01-05"):
+        partition.fold(msgspec.structs.replace(fact, id=f"old-{fact.id}"), arrived_at)
+    grow_old(server)
+
+    for query in ("balances?at=2025-02-01T00:00:00Z", "ledger?from=2025-02-01T00:00:00Z"):
+        problem = await server.get(f"{ACME}/{query}", status=410)
+        assert problem["code"] == "too_long_ago" and "ask for 2025-03-01T00:00:00Z or later" in problem["detail"]
+    lines = (await server.get(f"{ACME}/ledger"))["data"]
+    assert min(line["time"] for line in lines) == "2026-01-01T00:00:00Z"
+    status, _, _ = await server.raw("GET", f"{ACME[3:]}?at=2025-02-01T00:00:00")
+    assert status == 410
+
+
 async def test_what_is_too_long_ago_is_judged_by_the_credit_type_that_is_asked_for(server: Server) -> None:
     """Tokens were burned once on that day, credits twice: those became one."""
     partition = server.worker.shared.all[server.worker.shared.of("acme")]
