@@ -11,11 +11,12 @@ from ledger.amounts import Amount
 from ledger.answers import Entry, Window
 from ledger.balances import Account
 from ledger.contracts import CustomerRow
+from ledger.grants import Holder
 from ledger.history import account_at, balance_in, balances_of, burns_of, holder_in, look
 from ledger.instants import ORIGIN, Instant
 from ledger.outcome import Scope
 from ledger.rows import Book
-from ledger.telling import Teller, Wanted, tell_account
+from ledger.telling import Teller, Wanted, everybody, tell_account
 
 
 def entries(
@@ -47,7 +48,7 @@ def entries(
         if whose is None or scope.credit_type not in who.credit_types:
             return []
     wanted = Wanted(customer_id, who.credit_types if scope is None else [scope.credit_type], whose, limit, payers)
-    lines = _lines(scratch, who, wanted, since, until)
+    lines = _lines(scratch, who, wanted, since, until, behind)
     return list(islice(lines if behind is None else _behind(lines, behind), limit))
 
 
@@ -65,8 +66,11 @@ def last_entries(book: Book, until: Instant, count: int, scope: Scope, since: In
     return entries(book, scope.customer_id, until, scope=scope, since=since, payers=True)[-count:]
 
 
-def _lines(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: Instant) -> Iterator[Entry]:
-    """Window by window, as few as are taken."""
+def _lines(
+    book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: Instant, behind: Entry | None
+) -> Iterator[Entry]:
+    """Window by window, as few as are taken; not those before the place of one that was told before."""
+    place = None if behind is None else entry_order(behind)
     running: dict[Scope, Amount] = {}
     while True:
         end = until if wanted.limit is None else _window(book, who, wanted, since, until, wanted.limit)
@@ -77,21 +81,27 @@ def _lines(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: 
             tell_account(account, teller)
             told += teller.told
         told.sort(key=entry_order)
-        if since > ORIGIN:
-            # What a scope has at an instant is with everything of it but its burns.
-            at_once: dict[Scope, Amount] = {}
-            for entry in told:
-                if entry.time == since and entry.type not in ("burned", "overage"):
-                    at_once[entry.scope] = at_once.get(entry.scope, 0) + entry.amount
-            for scope in {entry.scope for entry in told if not _is_payer(wanted, entry)} - running.keys():
-                has = balance_in(accounts[scope.credit_type], scope, since).balance
-                running[scope] = has - at_once.get(scope, 0)
+        #: What the lines before the place came to, and all of the first instant but its burns, with which a scope has what it has
+        #: at that instant.
+        passed: dict[Scope, Amount] = {}
+        at_once: dict[Scope, Amount] = {}
         for entry in told:
+            if entry.time == since and entry.type not in ("burned", "overage"):
+                at_once[entry.scope] = at_once.get(entry.scope, 0) + entry.amount
+        for entry in told:
+            scope = entry.scope
+            if place is not None and entry_order(entry) < place:
+                passed[scope] = passed.get(scope, 0) + entry.amount
+                continue
             if _is_payer(wanted, entry):
                 yield entry
                 continue
-            running[entry.scope] = running.get(entry.scope, 0) + entry.amount
-            yield msgspec.structs.replace(entry, balance_after=running[entry.scope])
+            if scope not in running:
+                # Of scopes that nobody takes a line of, nobody has to know what they have.
+                has = 0 if since == ORIGIN else balance_in(accounts[scope.credit_type], scope, since).balance
+                running[scope] = has - (0 if since == ORIGIN else at_once.get(scope, 0)) + passed.get(scope, 0)
+            running[scope] += entry.amount
+            yield msgspec.structs.replace(entry, balance_after=running[scope])
         if end == until:
             return
         since = end
@@ -109,13 +119,27 @@ def _window(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until:
         last = next(islice(burns_of(Account(book, who, credit_type), wanted.whose, since, end), limit, None), None)
         if last is not None:
             end = max(since + 1, last.time)
-    at = since
-    for _ in range(limit):
-        next_at = due.next_due(book, who, at)
-        if next_at is None or next_at >= end:
-            return end
+    at, lines = since - 1, 0
+    while (next_at := due.next_due(book, who, at)) is not None and next_at < end:
+        if lines >= limit:
+            return next_at
         at = next_at
-    return at
+        lines += 1 if wanted.whose is not None else _stirs(book, who, wanted, at, limit)
+    return end
+
+
+def _stirs(book: Book, who: CustomerRow, wanted: Wanted, at: Instant, most: int) -> int:
+    """To how many scopes something happens by itself at an instant; no more than `most` of them are counted."""
+    count = 1
+    for credit_type in wanted.credit_types:
+        account = Account(book, who, credit_type)
+        due.touch_due(account, at)
+        for whose, _ in account.changes():
+            if isinstance(whose, Holder):
+                count += 1
+            else:
+                count += sum(1 for _ in islice(everybody(account, whose), max(0, most - count)))
+    return count
 
 
 def _behind(lines: Iterator[Entry], behind: Entry) -> Iterator[Entry]:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from ledger.account_rows import Burn
 from ledger.amounts import Amount
 from ledger.answers import Entry, EntryType
 from ledger.balances import Account
+from ledger.changing import Seats
 from ledger.contracts import load_contract
 from ledger.everyone import seats_of
 from ledger.facts import SEAT_ID
@@ -176,10 +178,15 @@ def _stirred(account: Account, since: Instant, until: Instant) -> list[Holder]:
         if isinstance(whose, Holder):
             found[whose] = None
         else:
-            contract = load_contract(book, who.number, whose.contract)
-            named = (row for row in contract.subscriptions if row.number == whose.subscription)
-            found.update(dict.fromkeys(seats_of(account, whose.contract, next(named, None))))
+            found.update(dict.fromkeys(everybody(account, whose)))
     return list(found)
+
+
+def everybody(account: Account, of: Seats) -> Iterator[Holder]:
+    """The seats of a contract, or of one of its subscriptions."""
+    contract = load_contract(account.book, account.customer.number, of.contract)
+    named = (row for row in contract.subscriptions if row.number == of.subscription)
+    return seats_of(account, of.contract, next(named, None))
 
 
 def _tell_lapses(account: Account, teller: Teller, holders: list[bytes]) -> None:

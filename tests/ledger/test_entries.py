@@ -150,6 +150,31 @@ def test_a_page_costs_what_it_tells() -> None:
     assert all(after <= before + 5 and before < 300 for before, after in zip(*costs, strict=True)), costs
 
 
+def test_a_page_of_a_crowd_that_is_given_something_each_hour_tells_one_hour() -> None:
+    """However many hours follow: all that happened within a hundred of them was told for one page, which took too long."""
+    costs = []
+    for days in (1, 8):
+        rows = Counting()
+        ledger = Ledger(rows, **BOUNDS)
+        names = " ".join(f"s{n:02}" for n in range(40))
+        play(
+            f"contract c from 02-01 bringing\nsubscription team seats {names}\n"
+            f"recurring hourly 1 per seat of team every PT1H\ntick 02-{1 + days:02}",
+            ledger,
+        )
+        ledger.flush()
+        rows.forget()
+        page = ledger.entries(CUSTOMER, _at(f"02-{1 + days:02}"), since=_at("02-01"), limit=30)
+        assert [line.scope.seat_id for line in page] == names.split()[:30]
+        last = ledger.entries(CUSTOMER, _at(f"02-{1 + days:02}"), behind=page[-1], limit=30)
+        # The last ten of the first hour; then the first hour's end for twenty.
+        assert [(line.type, line.balance_after // UNIT) for line in last] == [("granted", 1)] * 10 + [
+            ("expired", 0)
+        ] * 20
+        costs.append(rows.count)
+    assert costs[1] <= costs[0] + 10, costs
+
+
 def test_the_curve_of_a_seat_that_burns_all_day_costs_its_burns_once() -> None:
     """However many points it goes through: its page did not open any more."""
     rows = Counting()
