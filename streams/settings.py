@@ -339,7 +339,12 @@ SETTINGS = (
     Setting("SEATSTREAM_AHEAD", "PT24H", "how far ahead of the clock a burn may be", _duration("ahead_ms", "PT0S")),
     Setting("SEATSTREAM_SNAPSHOT", "PT1H", "how often a moved scope is published", _duration("snapshot_ms", "PT1S")),
     Setting("SEATSTREAM_WEBHOOKS", "", "a file of endpoints and secrets", _file("webhooks")),
-    Setting("SEATSTREAM_HISTORY", "P92D", "how long burns stay single", _duration("history_ms", "P1D")),
+    Setting(
+        "SEATSTREAM_HISTORY",
+        "P92D",
+        "how long burns stay single, and what a contract came to after its end",
+        _duration("history_ms", "P1D"),
+    ),
     Setting(
         "SEATSTREAM_SESSION",
         "PT20S",
