@@ -7,6 +7,7 @@ what it was given. A greenlet can be left there, whatever called it, and gone on
 import asyncio
 import time
 from collections.abc import Callable
+from math import inf
 from typing import TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -20,13 +21,18 @@ BREATH_S = 0.005
 
 
 async def in_breaths(
-    act: Callable[[Breathe], T], breath_s: float = BREATH_S, turns: asyncio.Lock | None = None, rounds: int = 1
+    act: Callable[[Breathe], T],
+    breath_s: float = BREATH_S,
+    turns: asyncio.Lock | None = None,
+    rounds: int = 1,
+    within_s: float = inf,
 ) -> T:
     """What `act` answers, or raises. Whenever it has computed for `breath_s` and calls its argument, others run, `rounds` times
     each if they have so much to do.
 
     Those that share `turns` take them: however many they are, others wait for one breath of one of them. Cancelled meanwhile,
-    `act` is ended where it is: its `finally` blocks run, and nobody learns what it found.
+    or not done `within_s` (a TimeoutError), `act` is ended where it is: its `finally` blocks run, and nobody learns what it
+    found.
     """
     begun = 0.0
 
@@ -37,6 +43,7 @@ async def in_breaths(
     def start() -> T:
         return act(breathe)
 
+    until = time.monotonic() + within_s
     loop, me = getcurrent(), greenlet(start)
     try:
         while True:
@@ -46,6 +53,7 @@ async def in_breaths(
                 if me.dead:
                     return answer
                 await _others(rounds)
+                _check_time(until)
                 continue
             async with turns:
                 begun = time.monotonic()
@@ -54,9 +62,15 @@ async def in_breaths(
                     return answer
                 # The turn is kept while all others run; else all who share it would breathe in one go.
                 await _others(rounds)
+            _check_time(until)
     finally:
         if not me.dead:
             me.throw()
+
+
+def _check_time(until: float) -> None:
+    if time.monotonic() > until:
+        raise TimeoutError
 
 
 async def _others(rounds: int) -> None:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from math import inf
 from typing import Any, Final, Literal, TypeVar
 
 from aiohttp import web
@@ -136,7 +137,7 @@ class Serving:
 
     # --- questions ---
 
-    async def ask(self, partition: int, question: Callable[[View], T]) -> T:
+    async def ask(self, partition: int, question: Callable[[View], T], within_s: float = inf) -> T:
         hand = self._here(partition)
         looked = self._looked(partition, hand)
         as_of = self._as_of(partition, hand, looked.clock)
@@ -146,7 +147,8 @@ class Serving:
         looked.askers += 1
         try:
             answer = await in_breaths(
-                lambda breathe: question(View(looked.look, looked.clock, as_of, breathe, looked.shared))
+                lambda breathe: question(View(looked.look, looked.clock, as_of, breathe, looked.shared)),
+                within_s=within_s,
             )
         except asyncio.CancelledError:
             if task not in self._leaving:

@@ -164,8 +164,7 @@ class Api:
         if isinstance(place, Nobody):
             raise away(place)
         try:
-            async with asyncio.timeout(ANSWER_S):
-                return await self.cluster.ask(place.partition, question)
+            return await self.cluster.ask(place.partition, question, ANSWER_S)
         except Away as left:
             raise away(left.nobody) from None
         except TimeoutError:

@@ -144,8 +144,9 @@ class Cluster(Protocol):
         """Who answers for each partition, in their order."""
         ...
 
-    async def ask(self, partition: int, question: Callable[[View], T]) -> T:
-        """What a question answers about a partition that is here. Raises `Away` where it may not be ours any more."""
+    async def ask(self, partition: int, question: Callable[[View], T], within_s: float) -> T:
+        """What a question answers about a partition that is here. Raises `Away` where it may not be ours any more, and
+        `TimeoutError` where it takes longer."""
         ...
 
     async def publish(

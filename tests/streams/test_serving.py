@@ -130,6 +130,9 @@ async def test_who_asks_may_give_up(scene: Scene) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await scene.serving.ask(0, question)
+    # And is given up after the time that it was given.
+    with pytest.raises(TimeoutError):
+        await scene.serving.ask(0, question, 0.05)
     await scene.hands.settle()
     scene.shards.keep([])
     scene.shards.keep([0])

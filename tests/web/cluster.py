@@ -150,7 +150,7 @@ class MemoryWorker:
             return Nobody(partition, "the partition is being taken over", 2)
         return Here(partition) if url == self.url else Elsewhere(partition, url)
 
-    async def ask(self, partition: int, question: Callable[[View], T]) -> T:
+    async def ask(self, partition: int, question: Callable[[View], T], within_s: float) -> T:
         held = self.shared.all[partition]
         answer = question(View(held.rows, held.clock, self._as_of(partition), shared=self._shared(partition)))
         self.meanwhile()
