@@ -257,8 +257,6 @@ class Desk:
     def _of(self, who: CustomerRow, credit_type: str) -> "_Told":
         told = self._told.get(credit_type)
         if told is None:
-            if credit_type not in who.credit_types:
-                who.credit_type(credit_type)
             account = account_at(self._scratch, who, credit_type, self._at)
             told = self._told[credit_type] = _Told(account, self._customer_id, self._at)
         return told

@@ -1,18 +1,21 @@
 """What is answered a few at a time, by pencil: who has a place, in which order, and where a page goes on."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, TypeVar
+
+import msgspec
 
 from ledger import paging
 from ledger.amounts import text
 from ledger.answers import Entry
-from ledger.facts import CreditBurn, CreditsGranted, Grant
+from ledger.facts import ContractCreated, CreditBurn, CreditsGranted, Grant
 from ledger.instants import FOREVER, ORIGIN, Instant, instant
 from ledger.ledger import Ledger
 from ledger.outcome import Refused
 from ledger.paging import BalancePlace, SeatPlace, SegmentPlace
 from ledger.rows import Book
-from tests.ledger.language import BOUNDS, play
+from tests.ledger.language import BOUNDS, facts, play
 from tests.ledger.memory import MemoryRows
 
 P = TypeVar("P")
@@ -223,6 +226,8 @@ def test_balances_go_on_behind_any_place() -> None:
     # Behind a seat that is gone since, and behind a type of which there is nothing.
     assert list(paging.balances(book, "acme", at("02-10"), behind=BalancePlace("credits", "c", 0, "bz"))) == whole[4:]
     assert list(paging.balances(book, "acme", at("02-10"), behind=BalancePlace("dust", "", -1, ""))) == whole[7:]
+    # Behind a kind of seats that there is none of: what comes after the contract.
+    assert list(paging.balances(book, "acme", at("02-10"), behind=BalancePlace("credits", "c", 1, ""))) == whole[6:]
 
 
 def test_balances_say_what_a_seat_may_draw_on_altogether() -> None:
@@ -239,6 +244,11 @@ def test_balances_say_what_a_seat_may_draw_on_altogether() -> None:
     over = told("contract c until 02-01\nsubscription team seats ana\ngrant all 5 to customer\ntick 02-10")
     assert had(paging.balances(over, "acme", at("01-31")))["c/ana"] == "0 of 5"
     assert had(paging.balances(over, "acme", at("02-01"))) == {"/": "5"}
+    late = told(
+        "contract c from 01-10 until 02-01\nsubscription team seats ana\ngrant all 5 to customer\nburn 2 by ana at 01-20"
+    )
+    days = ("01-10", "01-31", "02-01")
+    assert [had(paging.balances(late, "acme", at(day)))["c/ana"] for day in days] == ["0 of 5", "0 of 3", "0 of 0"]
 
 
 def test_balances_of_one_contract_subscription_or_seat() -> None:
@@ -306,6 +316,13 @@ def test_a_row_with_grants_that_are_over_and_that_are_to_come() -> None:
     assert within("02-01", "03-01") == {"second": "2"}
     assert within("01-31", "03-01") == {"first": "0", "second": "2"}
     assert within("02-01", "03-02") == {"second": "2", "third": "3"}
+    # What ends now is over, and what begins now is told once.
+    rows = list(paging.balances(book, "acme", at("02-01"), contract_id="c", active=(at("01-01"), at("04-01"))))
+    assert [(grant.grant_id, text(grant.balance)) for _, row in rows if row for grant in row.balance.grants] == [
+        ("first", "0"),
+        ("second", "2"),
+        ("third", "3"),
+    ]
     # Where nothing lives now, there is a row for what did.
     assert within("01-01", "04-01", "05-01") == {"first": "0", "second": "0", "third": "0"}
 
@@ -332,6 +349,34 @@ def test_a_grant_is_of_the_kind_that_was_said_of_it_and_a_credit_where_nothing_w
         for row in rows
         for grant in row.balance.grants
     } == {"monthly": "credit", "plain": "credit", "ours": "commit", "hers": "commit", "all": "commit"}
+
+
+def test_a_slice_is_of_the_kind_that_its_recurring_credit_has() -> None:
+    story = "contract c bringing\nsubscription team seats ana\nrecurring monthly 10 per seat of team every P1M"
+    [(contract, arrived_at)] = facts(story)
+    assert isinstance(contract, ContractCreated)
+    [monthly] = contract.recurring_credits
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    ledger.fold(
+        msgspec.structs.replace(contract, recurring_credits=(msgspec.structs.replace(monthly, kind="commit"),)),
+        arrived_at,
+    )
+    ledger.flush()
+    [grant] = [
+        grant for _, row in paging.balances(ledger.book, "acme", at("01-03")) if row for grant in row.balance.grants
+    ]
+    assert paging.kind_of(ledger.book, "acme", "c", grant) == "commit"
+    assert paging.kind_of(ledger.book, "nobody", "c", grant) == "credit"
+
+
+def test_a_desk_breathes_by_who_asks_now() -> None:
+    """Whoever asked before may be gone."""
+    book = told("grant ours 10\n" + "\n".join(f"burn 1 by s{n} at 01-0{2 + n} id b{n}" for n in range(5)))
+    first, second = Counter[str](), Counter[str]()
+    desk = paging.Desk(Book(book.rows, lambda: first.update("x")), "acme", at("01-04"))
+    desk.breathe_by(lambda: second.update("x"))
+    assert had(desk.balances())["c/"] == "8"
+    assert not first and second
 
 
 def test_what_a_desk_told_counts() -> None:
