@@ -18,12 +18,12 @@ reaches a carried move or a debt that was paid, the burns from that instant on a
 
 Each layer has a file: the rows (`stretches`, `account_rows`), what a stretch opens with (`openings`), how the group moves on
 (`debts`), how a burn enters its stretch (`burning`), what a burn in the past changes there (`settling`), what that changes
-later (`replaying`), what of all that is said (`changing`), and here the whole.
+later (`replaying`), what of all that is said (`changing`), how it is cut off from its past (`anew`), and here the whole.
 """
 
 from ledger.account_rows import ERA, ERA_BIAS, Burn, Seat, encode_amount, place_of
 from ledger.amounts import Amount
-from ledger.changing import Changing
+from ledger.anew import Anew
 from ledger.contracts import ContractBrief, CustomerRow
 from ledger.grants import Holder, holder_key, holder_of
 from ledger.instants import FOREVER, ORIGIN, Instant
@@ -43,7 +43,7 @@ from ledger.stretches import (
 )
 
 
-class Account(Changing):
+class Account(Anew):
     """All that a customer has of one credit type. Reads and writes rows through a `Book`; keeps no state of its own but
     for one batch. What became different in it, `changes` says."""
 

@@ -6,20 +6,20 @@ the floor no fact reaches and no question is answered (`history.is_told`), so bu
 every scope has begun anew at the floor with what it had.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 
 from ledger import grants
 from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractBrief, CustomerRow, load_contract
 from ledger.facts import AnyFact, ContractCreated, CreditsGranted
-from ledger.grants import Holder, holder_of
+from ledger.grants import Holder
 from ledger.identities import earliest_change
 from ledger.instants import FOREVER, ORIGIN, Instant
 from ledger.partition import Refuse
 from ledger.row import Row
-from ledger.rows import Book, Kind, after, instant_key, number_key, text_of
-from ledger.stretches import SCOPE, ScopeRow
+from ledger.rows import Book, Kind, after, text_of
+from ledger.stretches import SCOPE
 
 #: A scope that begins anew costs as much as so many rows that leave.
 SCOPE_COSTS = 20
@@ -129,12 +129,12 @@ def _go_on(book: Book, who: CustomerRow, row: LeavingRow, most: int) -> int:
     # A fact may change the first instant that is kept, which begins with what was there just before.
     at = row.floor - 1
     while row.account < len(who.credit_types):
-        account = Leaver(book, who, who.credit_types[row.account])
+        account = Account(book, who, who.credit_types[row.account])
         if not row.goes:
-            most = account.begin_all_anew(row, at, most)
+            most = _begin_all_anew(account, row, at, most)
             book.flush()
         if row.goes:
-            most = account.delete_behind(row, at, most)
+            most = _delete_behind(account, row, at, most)
         account.let_go()
         if most <= 0:
             return most
@@ -143,93 +143,35 @@ def _go_on(book: Book, who: CustomerRow, row: LeavingRow, most: int) -> int:
     return most
 
 
-class Leaver(Account):
-    """An account whose scopes can begin anew, without what was before."""
-
-    def begin_all_anew(self, row: LeavingRow, at: Instant, most: int) -> int:
-        """As far as `most` allows. Then what lies before may go, unless something hangs together with it."""
-        if not row.place and not self._begin_group_anew(at):
+def _begin_all_anew(account: Account, row: LeavingRow, at: Instant, most: int) -> int:
+    """As far as `most` allows. Then what lies before may go, unless something hangs together with it."""
+    if not row.place and not account.begin_group_anew(at):
+        return most
+    prefix = account.scope_key(b"")
+    place = row.place or prefix
+    while most > 0:
+        found = next(account.book.scan_lazily(SCOPE, place, after(prefix)), None)
+        if found is None:
+            row.goes, row.place = True, b""
+            account.begin_at(at)
             return most
-        prefix = self.scope_key(b"")
-        place = row.place or prefix
-        while most > 0:
-            found = next(self.book.scan_lazily(SCOPE, place, after(prefix)), None)
-            if found is None:
-                row.goes, row.place = True, b""
-                self.group.first = max(self.group.first, at)
-                self._save_group()
-                return most
-            key, scope = found
-            if not self._begin_anew(key[len(prefix) :], scope, at):
-                return most
-            most -= SCOPE_COSTS
-            row.place = place = key + b"\0"
-        return most
+        key, scope = found
+        if not account.begin_anew(key[len(prefix) :], scope, at):
+            return most
+        most -= SCOPE_COSTS
+        row.place = place = key + b"\0"
+    return most
 
-    def _begin_group_anew(self, at: Instant) -> bool:
-        """Cuts the group's stretch at an instant. False where what comes after it hangs together with what was before: debts are
-        owed, balances were carried, or burns on both sides draw on one grant."""
-        if any(brief.carries and brief.starting_at <= at < brief.ending_before for brief in self.customer.contracts):
-            return False
-        stretch = self._group_for(at)
-        self._save_group_stretch(stretch)
-        if self.owed_since(at):
-            return False
-        if stretch.start == at or not stretch.shared:
-            return True
-        following = self.group_after(stretch.start)
-        if any(True for _ in self.burns(at, FOREVER if following is None else following.start)):
-            return False
-        opened = self.play_group(self.group_closing(stretch), stretch.start, at)
-        opened.start = at
-        for shared in opened.shared:
-            shared.dry = None if shared.left else (at, "", 0)
-        if stretch is self.group.stretch:
-            self.group.stretch = opened
-            self._save_group_stretch(stretch)
-        self._save_group_stretch(opened)
-        return True
 
-    def _begin_anew(self, key: bytes, row: ScopeRow, at: Instant) -> bool:
-        """Cuts a scope's stretch at an instant; False where it holds burns on both sides."""
-        stretch = self.stretch_at(row, at)
-        if stretch is None:
-            return True
-        if not row.burned and any(True for _ in self.burns_of(row.number, ORIGIN, at)):
-            row.burned = True
-            self._save_scope(key, row)
-        if stretch.start == at:
-            return True
-        following = self.stretch_after(row, stretch.start)
-        if any(True for _ in self.burns_of(row.number, at, FOREVER if following is None else following.start)):
-            return False
-        opened = self._open(holder_of(self.customer, key), stretch, at, self.group_at(at))
-        opened.start = at
-        self._insert_stretch(key, row, opened)
-        return True
-
-    def delete_behind(self, row: LeavingRow, at: Instant, most: int) -> int:
-        """Deletes up to about `most` rows from which nothing at an instant or later follows."""
-        for low, high in self._behind(at, row.place):
-            if most <= 0:
-                break
-            keys = [key for key, _ in islice(self.book.rows.scan("state", low, high), most)]
-            for key in keys:
-                self.book.rows.delete("state", key)
-            most -= 1 + len(keys)
-            row.place = high if most > 0 else max([low, *keys])
-        return most
-
-    def _behind(self, at: Instant, place: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Where they lie, in the order of keys, from a key on: from which one, until before which."""
-        for tag, until in ((b"T", at), (b"Y", self.group_at(at).start), (b"b", at), (b"x", at)):
-            prefix = tag + self._prefix
-            if tag in (b"Y", b"x"):
-                prefixes = iter([prefix])
-            else:
-                first = int.from_bytes(place[7:11], "big") if place.startswith(prefix) else 1
-                prefixes = (prefix + number_key(number) for number in range(first, self.group.scopes + 1))
-            for each in prefixes:
-                low, high = max(each, place), each + instant_key(until)
-                if low < high:
-                    yield low, high
+def _delete_behind(account: Account, row: LeavingRow, at: Instant, most: int) -> int:
+    """Deletes up to about `most` rows from which nothing at an instant or later follows."""
+    rows = account.book.rows
+    for low, high in account.behind(at, row.place):
+        if most <= 0:
+            break
+        keys = [key for key, _ in islice(rows.scan("state", low, high), most)]
+        for key in keys:
+            rows.delete("state", key)
+        most -= 1 + len(keys)
+        row.place = high if most > 0 else max([low, *keys])
+    return most
