@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from ledger import paging
+from ledger.answers import Entry
 from ledger.instants import FOREVER, ORIGIN, Instant, instant
 from ledger.ledger import Ledger
 from tests.ledger.histories import HISTORY, History
@@ -130,6 +131,32 @@ def test_pages_of_lines_are_the_lines(history: History, rng: random.Random) -> N
                 for line in whole
                 if seat_id in (None, line.scope.seat_id) and credit_type in (None, line.scope.credit_type)
             ]
+
+
+@on_drawn_histories(30)
+def test_lines_that_are_there_throughout_are_told_once_while_facts_come(history: History, rng: random.Random) -> None:
+    """Late ones too, which change who paid for what was told already and what comes after it: of all, and of a seat."""
+    ledger = Ledger(MemoryRows(), **HISTORY)
+    some = len(history) // 3
+    play_history(ledger, history[:some])
+    within, waiting = (ORIGIN, horizon(history)), list(history[some:])
+    customer_id = history[0][0].customer_id
+    named: dict[str, Any] = rng.choice([{}, {"seat_id": "ana", "payers": True}, {"seat_id": "bo"}])
+
+    def lines(behind: Entry | None, count: int | None = None) -> list[Entry]:
+        found = paging.lines(ledger.book, customer_id, within, behind=behind, wanted=3, **named)
+        return [row for _, row in islice(found, count) if row is not None]
+
+    told: list[Entry] = []
+    throughout = {line.entry_id for line in lines(None)}
+    while page := lines(told[-1] if told else None, 3):
+        told += page
+        play_history(ledger, waiting[:2])
+        del waiting[:2]
+        throughout &= {line.entry_id for line in lines(None)}
+    ids = [line.entry_id for line in told]
+    assert throughout <= set(ids)
+    assert all(ids.count(each) == 1 for each in throughout)
 
 
 @on_drawn_histories(20)
