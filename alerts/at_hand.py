@@ -18,6 +18,7 @@ from alerts.rows import (
     rule_key,
 )
 from alerts.rules import Gauge, Subject, gauge_of, subjects_of, watches
+from ledger.account_rows import newest_burn
 from ledger.amounts import Amount
 from ledger.contracts import load_contract
 from ledger.grants import CONTRACT as OF_CONTRACT
@@ -150,7 +151,7 @@ class AtHand:
 
     def _now(self, customer_id: str) -> Instant:
         who = self._curve.who(customer_id)
-        return self._clock if who is None else max(self._clock, who.folded_until)
+        return self._clock if who is None else max(self._clock, newest_burn(self._book, who))
 
     def _put_ahead(self, customer_id: str, who: Customer, next_at: Instant) -> None:
         row = self._book.load(AHEAD, ahead_key(customer_id))

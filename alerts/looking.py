@@ -20,6 +20,7 @@ from alerts.rows import (
 )
 from alerts.rules import Gauge, Subject, Zone, gauge_of, measure, room, subjects_of
 from alerts.state import Level, Message, Point, Watched, follow, in_order, news, shortened, spoken
+from ledger.account_rows import newest_burn
 from ledger.amounts import Amount
 from ledger.instants import FOREVER, MINUTE, ORIGIN, Instant, Span
 from ledger.outcome import EverySeat, Scope
@@ -149,7 +150,7 @@ class Looking(AtHand):
         mark.room = min((each for each in rooms if each is not None), default=_ENDLESS)
         who, row = self._memory.customers.get(gauge.subject.customer_id), self._curve.who(gauge.subject.customer_id)
         if who is not None and row is not None:
-            who.newest = row.folded_until
+            who.newest = newest_burn(self._book, row)
 
     def _judge(
         self, held: Held, gauge: Gauge, looks: list[Look], since: Instant, now: Instant, touch: Touch

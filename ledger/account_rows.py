@@ -21,7 +21,9 @@ from ledger.stretches import (
     SCOPE,
     GroupRow,
     GroupStretch,
+    Part,
     ScopeRow,
+    Shared,
     Stretch,
 )
 
@@ -37,10 +39,30 @@ class Burn(NamedTuple):
     holder: bytes
 
 
-class Seat:
-    """A scope at hand while a batch is folded. Until `carried_until` its burns change what was carried to others."""
+class Lane:
+    """How the next burns of a scope go, until anything but them turns to the account (`turn`): one that is newer than all
+    before it, and before `until`, adds to `part`, and `payer` alone pays it, as long as that sum is within `limit` or, where
+    `shared` pays, that has enough."""
 
-    __slots__ = ("carried_until", "holder", "key", "row", "row_key", "scope")
+    __slots__ = ("limit", "part", "payer", "pool", "revision", "shared", "turn", "until")
+
+    def __init__(
+        self, turn: int, revision: int, until: Instant, part: Part, payer: str, limit: Amount, shared: Shared | None
+    ) -> None:
+        self.turn = turn
+        self.revision = revision
+        self.until = until
+        self.part = part
+        self.payer = payer
+        self.limit = limit
+        self.shared = shared
+        self.pool: int | None = None if shared is None else shared.contract
+
+
+class Seat:
+    """A scope at hand. Until `carried_until` its burns change what was carried to others."""
+
+    __slots__ = ("carried_until", "holder", "key", "lane", "row", "row_key", "scope")
 
     def __init__(self, holder: Holder, key: bytes, row_key: bytes, row: ScopeRow) -> None:
         self.holder = holder
@@ -48,6 +70,7 @@ class Seat:
         self.row_key = row_key
         self.row = row
         self.scope: Scope | None = None
+        self.lane: Lane | None = None
         self.carried_until: Instant = ORIGIN
 
 
@@ -73,13 +96,23 @@ def place_of(key: bytes) -> tuple[Instant, str]:
     return instant_of(key[:8]), key[8:].decode()
 
 
+def account_key(customer: int, number: int) -> bytes:
+    return b"X" + number_key(customer) + number.to_bytes(2, "big")
+
+
+def newest_burn(book: Book, customer: CustomerRow) -> Instant:
+    """When a customer burned last, of whatever credit type; ORIGIN: never."""
+    groups = [book.load(GROUP, account_key(customer.number, number)) for number in range(len(customer.credit_types))]
+    return max((group.last for group in groups if group is not None), default=ORIGIN)
+
+
 class Shelf:
     """Where the rows of one account lie: scopes and their stretches, the group's stretches, burns in the order of time."""
 
     def __init__(self, book: Book, customer: int, number: int) -> None:
         self.book = book
-        self._prefix = number_key(customer) + number.to_bytes(2, "big")
-        self._group_key = b"X" + self._prefix
+        self._group_key = account_key(customer, number)
+        self._prefix = self._group_key[1:]
         group = book.load(GROUP, self._group_key)
         self._is_new = group is None
         self.group = GroupRow(GroupStretch(ORIGIN, FOREVER, [])) if group is None else group
@@ -320,6 +353,8 @@ class AccountRows(Shelf):
         self.pools: dict[int, Scope] = {}
         #: The scopes at hand, by contract, seat group key and seat, until grants change.
         self._seats: dict[tuple[int, str, str | None], Seat] = {}
+        #: How often anybody turned to it for anything but a usual burn.
+        self.turn = 0
         #: The keys of the rows that stay in the book as long as this account is at hand.
         self._staying: list[bytes] = [self._group_key]
         book.staying[self._group_key] = self.group

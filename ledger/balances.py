@@ -21,7 +21,9 @@ Each layer has a file: the rows (`stretches`, `account_rows`), what a stretch op
 later (`replaying`), what of all that is said (`changing`), how it is cut off from its past (`anew`), and here the whole.
 """
 
-from ledger.account_rows import ERA, ERA_BIAS, Burn, Seat, encode_amount, place_of
+from typing import Final
+
+from ledger.account_rows import ERA, ERA_BIAS, Burn, Lane, Seat, encode_amount, place_of
 from ledger.amounts import Amount
 from ledger.anew import Anew
 from ledger.contracts import ContractBrief, CustomerRow
@@ -41,6 +43,9 @@ from ledger.stretches import (
     draws,
     in_order,
 )
+
+#: More than any sum of amounts.
+NO_LIMIT: Final = 1 << 88
 
 
 class Account(Anew):
@@ -95,6 +100,35 @@ class Account(Anew):
             seat = self._find_seat(brief, seat_id, seat_group_key)
             if seat is None:
                 return None
+        lane = seat.lane
+        recent = seat.row.recent
+        if (
+            lane is not None
+            and lane.turn == self.turn
+            and lane.revision == brief.revision
+            and recent[-1][0] < time < lane.until
+        ):
+            has = lane.part.amount + amount
+            grant = lane.shared
+            if has <= lane.limit if grant is None else grant.drawn + amount <= grant.left:
+                lane.part.amount = has
+                if grant is not None:
+                    grant.drawn += amount
+                recent.append((time, id, amount))
+                if len(recent) > RECENT:
+                    del recent[0]
+                self._put(seat, time, id_key, amount)
+                return seat, [(lane.payer, amount)], lane.pool
+        paid = self._share_out(seat, brief, time, id, amount)
+        if paid is None:
+            return None
+        self._put(seat, time, id_key, amount)
+        return seat, *paid
+
+    def _share_out(
+        self, seat: "Seat", brief: ContractBrief, time: Instant, id: str, amount: Amount
+    ) -> tuple[list[tuple[str, Amount]], int | None] | None:
+        """Who pays a burn of a scope that no lane takes: what `burn_quickly` answers."""
         group_row = self.group
         if time < seat.carried_until or time < group_row.aged:
             return None
@@ -182,8 +216,37 @@ class Account(Anew):
                 del recent[0]
         else:
             row.note(time, id, amount)
+        if brief.carry and tail == len(shared) and beyond > 0:
+            self._note_debt(seat.key, seat.holder, stretch, group)
+        lane = seat.lane
+        if lane is None or lane.turn != self.turn or lane.revision != brief.revision or has > lane.limit:
+            seat.lane = self._lane(brief, stretch, tail, taken)
+        return paid, pool
+
+    def _lane(self, brief: ContractBrief, stretch: Stretch, tail: int, taken: list[Amount] | None) -> Lane | None:
+        """How a scope's burns go that are newer than one that went to its last part, given what the parts before took of its
+        own grants."""
+        group = self.group.stretch
+        part = stretch.parts[-1]
+        until = min(stretch.until, group.until)
+        reach = 0
+        for i, mine in enumerate(stretch.own):
+            if mine.place > tail:
+                break
+            reach += mine.left if taken is None else mine.left - taken[i]
+            if part.amount < reach:
+                return Lane(self.turn, brief.revision, until, part, mine.name, reach, None)
+        if tail == len(group.shared):
+            return None
+        payer = group.shared[tail]
+        return Lane(self.turn, brief.revision, until, part, payer.name, NO_LIMIT, payer)
+
+    def _put(self, seat: "Seat", time: Instant, id_key: bytes, amount: Amount) -> None:
+        """Writes a usual burn, and what it changed."""
+        group_row = self.group
         if not group_row.first <= time <= group_row.last:
-            group_row.first, group_row.last = min(group_row.first, time), max(group_row.last, time)
+            group_row.first = time if time < group_row.first else group_row.first
+            group_row.last = time if time > group_row.last else group_row.last
         era = time // ERA
         if era != self._era:
             self._era = era
@@ -191,14 +254,11 @@ class Account(Anew):
         place = (time + (1 << 63)).to_bytes(8, "big") + id_key
         put = self.book.rows.put
         as_bytes = amount.to_bytes(11, "big")
-        put("trail", b"b" + self._era_prefix + row.number.to_bytes(4, "big") + place, as_bytes)
+        put("trail", b"b" + self._era_prefix + seat.row.number.to_bytes(4, "big") + place, as_bytes)
         put("trail", b"x" + self._era_prefix + place, as_bytes + seat.key)
         save = self.book.save
-        save(SCOPE, seat.row_key, row)
+        save(SCOPE, seat.row_key, seat.row)
         save(GROUP, self._group_key, group_row)
-        if brief.carry and tail == len(shared) and beyond > 0:
-            self._note_debt(seat.key, seat.holder, stretch, group)
-        return seat, paid, pool
 
     def _find_seat(self, brief: ContractBrief, seat_id: str | None, seat_group_key: str) -> "Seat | None":
         if seat_id is not None and seat_group_key not in self.customer.seat_group_keys:

@@ -193,7 +193,7 @@ class CustomerRow(Row):
     seat_group_keys: list[str] = []
     next_number: int = 1
     waiting: int = 0
-    folded_until: Instant = ORIGIN  # the newest burn
+    folded_until: Instant = ORIGIN  # not kept any more: the accounts know their newest burn
     ahead_until: Instant = ORIGIN  # until when anything is remembered that arrived too far ahead of its time
     floor: Instant = ORIGIN  # from when on its past is kept (ledger.leaving)
 

@@ -28,7 +28,7 @@ from ledger.grants import parts_of
 from ledger.instants import ORIGIN, Instant, Span
 from ledger.known_rows import KNOWN, KNOWN_FOR_EVER, KnownRow
 from ledger.outcome import FORGIVEN, Folded, Outcome, Refusal, Refused, Waiting
-from ledger.partition import Partition, Refuse
+from ledger.partition import Generations, Partition, Refuse
 from ledger.rows import number_key, written
 
 _encode = msgspec.json.Encoder().encode
@@ -59,13 +59,19 @@ def forgotten(now: Instant, lateness: Span) -> tuple[bytes, bytes]:
 class Identities(Partition):
     """A partition's facts that are remembered, over the rows of one batch."""
 
-    def _prefixes_of(self, generation: int) -> tuple[bytes, bytes, bytes]:
-        """With what the keys of burns begin that may be known now: in this generation, the one before and the next."""
-        prefixes = self._prefixes.get(generation)
-        if prefixes is None:
-            this, before, following = (_generation_key(each) for each in (generation, generation - 1, generation + 1))
-            prefixes = self._prefixes[generation] = (this, before, following)
-        return prefixes
+    def _generations_at(self, arrived_at: Instant) -> Generations:
+        """Where the identities of burns are that may be known to one that arrives at an instant; at none where there are more
+        than the quick way looks at."""
+        lateness, ahead = self.lateness, self.ahead
+        this, last = arrived_at // lateness, (arrived_at + ahead) // lateness
+        return Generations(
+            since=max(this * lateness, last * lateness - ahead),
+            until=min((this + 1) * lateness, (last + 1) * lateness - ahead) if last <= this + 1 else ORIGIN,
+            ends=(this + 1) * lateness,
+            this=_generation_key(this),
+            before=_generation_key(this - 1),
+            following=_generation_key(last) if last > this else None,
+        )
 
     def _identity_key(self, who: CustomerRow, fact: AnyFact, generation: int | None) -> bytes:
         of = _TOPIC_BYTE[topic(fact)]

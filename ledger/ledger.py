@@ -45,7 +45,7 @@ from ledger.instants import ORIGIN, Instant, Span
 from ledger.known_rows import KnownRow
 from ledger.outcome import Changed, EverySeat, Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
 from ledger.partition import AMBIGUOUS, AtHand, Missing, Refuse, ambiguous
-from ledger.rows import after, instant_key, number_key, text_key, text_of
+from ledger.rows import after, instant_key, number_key, text_key, text_of, written
 from ledger.waiting_rows import DUE, WAITING, WAITING_COUNT, WaitingRow
 
 #: How many credit types, and seat group keys, a customer may have.
@@ -124,18 +124,16 @@ class Ledger(Agreements):
         id = fact.id
         id_key = id.encode()
         ending = at_hand.known + id_key
-        generation = arrived_at // self.lateness
-        this, before, following = self._prefixes.get(generation) or self._prefixes_of(generation)
-        latest = time if time > arrived_at else arrived_at
-        last_generation = (arrived_at + self.ahead) // self.lateness
-        if last_generation > generation + 1:
-            return None
-        later = latest // self.lateness > generation
+        since, until, ends, this, before, following = self._known
+        if not since <= arrived_at < until:
+            since, until, ends, this, before, following = self._known = self._generations_at(arrived_at)
+            if until <= arrived_at:
+                return None
         get = self._get
         if (
             get("trail", this + ending) is not None
             or get("trail", before + ending) is not None
-            or (last_generation > generation and get("trail", following + ending) is not None)
+            or (following is not None and get("trail", following + ending) is not None)
             or (arrived_at <= who.ahead_until and get("state", self._identity_key(who, fact, None)) is not None)
         ):
             return None
@@ -143,12 +141,13 @@ class Ledger(Agreements):
         if burned is None:
             return None
         seat, paid, pool = burned
-        if time > who.folded_until:
-            who.folded_until = time
-            self.book.save(CUSTOMER, at_hand.key, who)
-        self._remember(
-            (following if later else this) + ending,
-            KnownRow(digest_of(fact), latest + self.lateness, paid, seat.key, account.number, time, fact.amount),
+        latest = time if time > arrived_at else arrived_at
+        self.book.rows.put(
+            "trail",
+            (this if following is None or latest < ends else following) + ending,
+            written(
+                KnownRow(digest_of(fact), latest + self.lateness, paid, seat.key, account.number, time, fact.amount)
+            ),
         )
         scope = seat.scope
         if scope is None:
@@ -387,7 +386,6 @@ class Ledger(Agreements):
         else:
             who.group_key(fact.seat_group_key)
             holder = Holder(brief.number, fact.seat_id, fact.seat_group_key)
-        who.folded_until = max(who.folded_until, fact.time)
         self.book.save(CUSTOMER, customer_key(fact.customer_id), who)
         paid = self._account(who, fact.credit_type).burn(holder, fact.time, fact.id, fact.amount)
         return holder, paid

@@ -1,5 +1,7 @@
 """What all that fold facts stand on: a partition's rows at hand, its accounts, and how a fact is refused or has to wait."""
 
+from typing import NamedTuple
+
 from ledger.ageing import aged_until
 from ledger.balances import Account
 from ledger.contracts import (
@@ -58,6 +60,18 @@ class AtHand:
         self.known = number_key(row.number) + b"b"
 
 
+class Generations(NamedTuple):
+    """With what the keys of identities of burns begin that may be known to one that arrives from `since` until before `until`.
+    `this` generation takes what happens before it `ends`."""
+
+    since: Instant
+    until: Instant
+    ends: Instant
+    this: bytes
+    before: bytes
+    following: bytes | None
+
+
 class Partition:
     """The rows of one partition for one batch, and some that stay at hand for the next one: of customers to whom nothing came
     but usual burns. So they are what was written, and reading them anew would find the same; up to `most` of them."""
@@ -92,7 +106,7 @@ class Partition:
         self._at_hand: dict[str, AtHand] = {}
         #: Of whom more than usual burns came in this batch.
         self._unusual: set[str] = set()
-        self._prefixes: dict[int, tuple[bytes, bytes, bytes]] = {}
+        self._known = Generations(ORIGIN, ORIGIN, ORIGIN, b"", b"", None)
         self._aged_until = aged_until(self.book)
 
     def turn_to(self, rows: Rows, breathe: Breathe = nobody_waits) -> None:
@@ -111,7 +125,6 @@ class Partition:
             for customer_id in self._unusual:
                 self._let_go(customer_id)
         self._unusual.clear()
-        self._prefixes.clear()
         self.book.close()
 
     def _let_go(self, customer_id: str) -> None:
@@ -129,6 +142,7 @@ class Partition:
         elif len(account.briefs) != len(who.contracts):
             account.look_again()
         account.horizon = self.horizon
+        account.turn += 1
         return account
 
     def _changed(self, customer_id: str, who: CustomerRow) -> tuple[Changed | EverySeat, ...]:

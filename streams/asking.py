@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ledger import charges as seat_charges
 from ledger import history, seats
+from ledger.account_rows import newest_burn
 from ledger.answers import Balance, Charge, Counts
 from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractRow, SubscriptionRow, customer_key, load_contract
@@ -44,13 +45,17 @@ class Asked:
     def newest_burn(self, scope: Scope) -> Instant:
         """The time of a seat's newest burn; of a pool's, that of anybody's, who may have drawn on it."""
         if scope.seat_id is None:
-            return self.who.folded_until
+            return self.newest()
         account = self._account(scope.credit_type)
         holder = history.holder_in(self.who, scope)
         row = None if holder is None else account.book.load(SCOPE, account.scope_key(holder_key(self.who, holder)))
         if row is None:
             return ORIGIN
-        return row.recent[-1][0] if row.recent else self.who.folded_until
+        return row.recent[-1][0] if row.recent else self.newest()
+
+    def newest(self) -> Instant:
+        """The time of the customer's newest burn."""
+        return newest_burn(self._book, self.who)
 
     def subscriptions(self) -> list[tuple[str, str]]:
         return [

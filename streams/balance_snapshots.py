@@ -120,7 +120,7 @@ class BalanceSnapshots:
 
     def _now_of(self, scope: Scope) -> Instant:
         """Just after the customer's newest burn: what comes in order from here on is no correction."""
-        return min(self._moment.clock, self._moment.ask(scope.customer_id, self._moment.clock).who.folded_until + 1)
+        return min(self._moment.clock, self._moment.ask(scope.customer_id, self._moment.clock).newest() + 1)
 
     def _say(
         self, scope: Scope, at: Instant, cause: tuple[str, str], before: Balance | None = None

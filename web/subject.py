@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from ledger import history, instants
+from ledger.account_rows import newest_burn
 from ledger.contracts import (
     CUSTOMER,
     ContractBrief,
@@ -49,7 +50,7 @@ class Subject:
         self.who: CustomerRow = who
 
     def newest(self) -> Instant:
-        return max(self.view.clock, self.who.folded_until)
+        return max(self.view.clock, newest_burn(self.book, self.who))
 
     def at(self, at: Instant | None = None, field: str = "at") -> Instant:
         """The instant that is asked about; unless said, just after the later of the clock and the newest burn, so that a read

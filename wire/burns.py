@@ -11,7 +11,7 @@ import msgspec
 from ledger import amounts, instants
 from ledger.amounts import Amount
 from ledger.facts import CREDITS, SEAT_ID, BurnVoided, CreditBurn
-from ledger.instants import SECOND, Instant
+from ledger.instants import Instant
 from wire.burn_shape import Burn, Properties
 from wire.fields import DEPTH_MOST, IDENTITY_LENGTH, Common, Fields
 
@@ -72,8 +72,7 @@ _decode: Final = msgspec.json.Decoder(Burn).decode
 _properties_of: Final = msgspec.json.Decoder(Properties).decode
 
 _amounts: Final[dict[bytes, Amount]] = {}
-_minutes: Final[dict[str, Instant]] = {}
-_seconds: Final[dict[str, Instant]] = {f"{second:02d}Z": second * SECOND for second in range(60)}
+_seconds: Final[dict[str, Instant]] = {}
 
 
 def _amount(said: bytes) -> Amount:
@@ -92,23 +91,18 @@ def _amount(said: bytes) -> Amount:
 
 
 def _instant(said: str) -> Instant:
-    """Burns of one minute come together, so minutes are remembered by their text; the rest is seconds in UTC."""
-    minute = _minutes.get(said[:17])
-    if minute is None:
-        minute = _minute(said)
-    second = _seconds.get(said[17:])
-    if second is not None:
-        return minute + second
-    whole, point, digits = said[17:19], said[19:20], said[20:-1]
-    if point != "." or said[-1] != "Z" or not (digits.isdigit() and whole.isdigit() and said.isascii()) or whole > "59":
+    """Burns of one second come together, so seconds are remembered by their text; the rest is their fraction, in UTC."""
+    start = said[:19]
+    second = _seconds.get(start)
+    if second is None:
+        second = instants.instant(f"{start}Z")
+        if len(_seconds) >= REMEMBERED:
+            _seconds.clear()
+        _seconds[start] = second
+    rest = said[19:]
+    if rest == "Z":
+        return second
+    digits = rest[1:-1]
+    if rest[:1] != "." or rest[-1] != "Z" or not (digits.isdigit() and rest.isascii()):
         return instants.instant(said)
-    return minute + int(whole) * SECOND + int(digits[:6].ljust(6, "0"))
-
-
-def _minute(said: str) -> Instant:
-    """The minute of an instant in UTC that is written the usual way."""
-    start = instants.instant(f"{said[:17]}00Z")
-    if len(_minutes) >= REMEMBERED:
-        _minutes.clear()
-    _minutes[said[:17]] = start
-    return start
+    return second + int(digits if len(digits) == 6 else digits[:6].ljust(6, "0"))

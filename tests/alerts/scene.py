@@ -74,7 +74,9 @@ class Scene:
         return Ledger(self.rows, **self._bounds)
 
     def now(self, customer_id: str) -> Instant:
+        from ledger.account_rows import newest_burn  # noqa: PLC0415
         from ledger.contracts import CUSTOMER, customer_key  # noqa: PLC0415
 
-        who = self.ledger().book.load(CUSTOMER, customer_key(customer_id))
-        return self.clock if who is None else max(self.clock, who.folded_until)
+        book = self.ledger().book
+        who = book.load(CUSTOMER, customer_key(customer_id))
+        return self.clock if who is None else max(self.clock, newest_burn(book, who))

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from alerts.rows import RULE, RULE_PREFIX, STATE, WORK, WORK_PREFIX, states_prefix
 from alerts.rules import Subject
 from alerts.state import Turn, Watched, spoken
+from ledger.account_rows import newest_burn
 from ledger.amounts import Amount
 from ledger.contracts import CUSTOMER, customer_key
 from ledger.instants import Instant
@@ -86,7 +87,7 @@ def due(ledger: Ledger, rules: Sequence[InForce], clock: Instant) -> dict[str, D
 def now_of(ledger: Ledger, customer_id: str, clock: Instant) -> Instant:
     """The clock, or just after a customer's newest burn."""
     who = ledger.book.load(CUSTOMER, customer_key(customer_id))
-    return clock if who is None else max(clock, who.folded_until)
+    return clock if who is None else max(clock, newest_burn(ledger.book, who))
 
 
 WordT = TypeVar("WordT", bound=Word)

@@ -191,7 +191,7 @@ def test_a_usual_burn_reads_only_whether_its_id_is_known_where_its_rows_stay(mos
     play_on(story, "burn 1 by ana at 06-04")
     ledger.flush()
 
-    written = 6  # customer, account, scope, identity, burn, place
+    written = 5  # account, scope, identity, burn, place
     assert rows.count == read + written
 
 
