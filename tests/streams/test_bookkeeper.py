@@ -423,6 +423,21 @@ def test_a_broken_law_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
         burn(desk, "b1", "1", "2026-03-16T12:00:00Z")
 
 
+def test_a_batch_that_was_lost_is_not_remembered() -> None:
+    desk = Desk()
+    contract(desk)
+    for number in range(3):
+        burn(desk, f"b{number}", "1", f"2026-03-16T12:00:0{number}Z")
+    lost = {"id": "lost", "customer_id": "acme", "seat_id": "ana", "amount": "1", "time": "2026-03-16T12:00:05Z"}
+    list(desk.keeper(0, [desk.record("credit-burn", orjson.dumps(lost))], Overlay(desk.rows)))
+    desk.keeper.forget(0)
+
+    burn(desk, "b3", "1", "2026-03-16T12:00:06Z")
+
+    [ana, *_] = Ledger(Overlay(desk.rows)).balances("acme", instant("2026-03-17T00:00:00Z"), seat_id="ana")
+    assert amounts.text(ana.balance) == "1"
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_whoever_goes_on_after_a_restart_says_the_same(seed: int) -> None:
     steady, restarted = History(seed), History(seed)
