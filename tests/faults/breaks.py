@@ -180,12 +180,12 @@ def _alert_rows_left_behind() -> None:
 
 def _changelogs_read_uncommitted() -> None:
     """A new owner believes what a transaction wrote that never was committed."""
-    consumer = vars(restoring)["AIOKafkaConsumer"]
+    consumer = vars(restoring)["Consumer"]
 
     def believing(**settings: Any) -> Any:
         return consumer(**{**settings, "isolation_level": "read_uncommitted"})
 
-    put(restoring, "AIOKafkaConsumer", believing)
+    put(restoring, "Consumer", believing)
 
 
 def _trail_left_behind() -> None:

@@ -388,7 +388,7 @@ class Route:
         self.dead.append(delivery.message_id)
 
     def starts(self, broker: Broker) -> None:
-        self._patch.setattr(webhooks, "AIOKafkaConsumer", broker)
+        self._patch.setattr(webhooks, "Consumer", broker)
         self._task = asyncio.ensure_future(self.courier._route(3, self.sender))
 
     async def end(self) -> None:
