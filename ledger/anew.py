@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ledger.changing import Changing
 from ledger.grants import holder_of
 from ledger.instants import FOREVER, ORIGIN, Instant
-from ledger.rows import instant_key, number_key
+from ledger.rows import after, instant_key, number_key
 from ledger.stretches import ScopeRow
 
 
@@ -41,6 +41,7 @@ class Anew(Changing):
         stretch = self.stretch_at(row, at)
         if stretch is None:
             return True
+        self._begin_heirs_anew(key, at)
         if not row.burned and any(True for _ in self.burns_of(row.number, ORIGIN, at)):
             row.burned = True
             self._save_scope(key, row)
@@ -54,6 +55,19 @@ class Anew(Changing):
         self._insert_stretch(key, row, opened)
         return True
 
+    def _begin_heirs_anew(self, key: bytes, at: Instant) -> None:
+        """Whoever a scope's debt was carried to, and has burned nothing, owes it from now on without looking back."""
+        brief = self.briefs[holder_of(self.customer, key).contract]
+        if not (brief.carry and brief.carries):
+            return
+        for heir in self.with_heirs([key], ORIGIN, at)[1:]:
+            row = self._scope(heir)
+            if self.stretch_at(row, at) is None:
+                opened = self._open(holder_of(self.customer, heir), None, at, self.group_at(at))
+                opened.start = at
+                if opened.over:
+                    self._insert_stretch(heir, row, opened)
+
     def begin_at(self, at: Instant) -> None:
         """All have begun anew: no burn before an instant is looked for any more."""
         self.group.first = max(self.group.first, at)
@@ -64,6 +78,8 @@ class Anew(Changing):
         one, until before which."""
         for tag, until in ((b"T", at), (b"Y", self.group_at(at).start), (b"b", at), (b"x", at)):
             prefix = tag + self._prefix
+            if place >= after(prefix):
+                continue
             if tag in (b"Y", b"x"):
                 prefixes = iter([prefix])
             else:

@@ -9,16 +9,16 @@ every scope has begun anew at the floor with what it had.
 from collections.abc import Callable
 from itertools import islice
 
-from ledger import grants
 from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractBrief, CustomerRow, load_contract
-from ledger.facts import AnyFact, ContractCreated, CreditsGranted
-from ledger.grants import Holder
+from ledger.due import lives_until
+from ledger.facts import AnyFact, ContractCreated, CreditsGranted, CreditsVoided
+from ledger.grants import ENTITY, GRANT, GrantRow, Holder, entity_key, grant_key, holder_key
 from ledger.identities import earliest_change
-from ledger.instants import FOREVER, ORIGIN, Instant
+from ledger.instants import ORIGIN, Instant
 from ledger.partition import Refuse
 from ledger.row import Row
-from ledger.rows import Book, Kind, after, text_of
+from ledger.rows import Book, Kind, after, instant_key, number_key, text_of
 from ledger.stretches import SCOPE
 
 #: A scope that begins anew costs as much as so many rows that leave.
@@ -53,6 +53,13 @@ def is_closed(book: Book, who: CustomerRow, brief: ContractBrief, before: Instan
     return max((end.time, end.id) for end in contract.ends)[0] < before
 
 
+def _is_over(row: GrantRow, before: Instant) -> bool:
+    """Whether a grant to the customer's own pool had ended before an instant; of one that was voided, nobody said so since."""
+    if row.given.expires_at < before:
+        return True
+    return lives_until(row) < before and all(void.time < before for void in row.voids)
+
+
 def floor_of(book: Book, who: CustomerRow, before: Instant) -> Instant:
     """From when on a customer's past is kept, where contracts close that ended `before`. It never falls: nothing that would begin
     behind it is accepted any more."""
@@ -60,9 +67,10 @@ def floor_of(book: Book, who: CustomerRow, before: Instant) -> Instant:
     if not closed:
         return ORIGIN
     begun = [brief.starting_at for brief in who.contracts if brief not in closed]
-    for credit_type in who.credit_types:
-        own = grants.explicit(book, who, Holder(0), credit_type, (ORIGIN, FOREVER), before, FOREVER)
-        begun += [credit.start for credit in own]
+    own = b"G" + number_key(who.number) + holder_key(who, Holder(0))
+    for _, row in book.scan(GRANT, own + instant_key(before), after(own)):
+        if not _is_over(row, before):
+            begun.append(row.given.effective_at)
     # What was carried is followed back to where it came from for as long as it may be burned.
     ended = max(brief.ending_before + brief.carries for brief in closed)
     return min([ended, *begun])
@@ -78,9 +86,20 @@ def must_reach(book: Book, who: CustomerRow, fact: AnyFact, before: Instant) -> 
     if brief is not None and is_closed(book, who, brief, before):
         said = f"contract {contract_id} is closed: it ended longer ago than anything of it is kept"
         raise Refuse("too_late", "contract_id", said, "L16")
+    if isinstance(fact, CreditsVoided) and contract_id is None and _is_of_over(book, who, fact.grant_id, before):
+        said = f"grant {fact.grant_id} is closed: it ended longer ago than anything of it is kept"
+        raise Refuse("too_late", "grant_id", said, "L16")
     since, field = (fact.starting_at, "starting_at") if isinstance(fact, ContractCreated) else earliest_change(fact)
     if since < floor:
         raise Refuse("too_late", field, "is before the end of a contract that is closed by now", "L16")
+
+
+def _is_of_over(book: Book, who: CustomerRow, grant_id: str, before: Instant) -> bool:
+    entity = book.load(ENTITY, entity_key(who.number, 0, grant_id))
+    if entity is None or entity.holder is None:
+        return False
+    row = book.load(GRANT, grant_key(who.number, entity.holder, entity.expires_at, grant_id))
+    return row is not None and _is_over(row, before)
 
 
 # --- what leaves -----------------------------------------------------------------------------------------------------
@@ -102,6 +121,8 @@ def leave(book: Book, before: Instant, most: int, let_go: Callable[[str], None])
         most -= 1
         key, who = found
         if row.floor == ORIGIN:
+            # Whoever comes before it from here on has its turn the next time.
+            row.customer_key = key
             row.floor = _begin(book, key, who, row.looking)
         if row.floor > ORIGIN:
             let_go(text_of(key[1:]))

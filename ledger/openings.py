@@ -320,7 +320,11 @@ class Openings(AccountRows):
         standing = self.closing(holder, previous)
         bottom = ORIGIN if previous is None else previous.start
         start, credits = self.play_scope(holder, standing, bottom, at)
-        return self._stretch(holder, standing, max(start, group_stretch.start), at, credits, group_stretch)
+        start = max(start, group_stretch.start)
+        if previous is None or start > bottom:
+            # What begins behind the floor may leave (ledger.leaving), and nothing was burned there.
+            start = max(start, min(at, self.customer.floor - 1))
+        return self._stretch(holder, standing, start, at, credits, group_stretch)
 
     def play_scope(
         self, holder: Holder, standing: Standing, bottom: Instant, at: Instant, emit: Emit = silent

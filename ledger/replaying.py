@@ -66,6 +66,7 @@ class Replaying(Settling):
         burns from then on are played again. Without such burns this costs nothing."""
         if self._reached is not None:
             raise LawBroken("L15", "what is played again in order has nothing after it")
+        since = max(since, self.customer.floor)
         self._finish_ageing(since)
         self._hands.clear()
         self._seats.clear()
@@ -194,6 +195,7 @@ class Replaying(Settling):
     def rework(self, holders: dict[Holder, Instant]) -> None:
         """The grants of some seats changed, each from an instant on: their burns from then on are played again, nobody
         else's; but for what carried moves and debts connect, where all are."""
+        holders = {holder: max(changed, self.customer.floor) for holder, changed in holders.items()}
         since = min(holders.values())
         self._finish_ageing(since)
         if self.owed_since(since) or any(self._moves_since(holder, changed) for holder, changed in holders.items()):

@@ -4,16 +4,26 @@ import random
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
-from ledger import account_rows, ageing, balances, history
+from ledger import account_rows, ageing, balances, entries, history
 from ledger.amounts import UNIT
 from ledger.contracts import CUSTOMER, customer_key
-from ledger.facts import BurnVoided, ContractCreated, ContractEnded, CreditBurn, Grant
+from ledger.facts import (
+    AnyFact,
+    BurnVoided,
+    ContractCreated,
+    ContractEnded,
+    CreditBurn,
+    CreditsGranted,
+    CreditsVoided,
+    Grant,
+)
 from ledger.identities import earliest_change
-from ledger.instants import DAY, HOUR, ORIGIN, Instant, instant, text
+from ledger.instants import DAY, FOREVER, HOUR, ORIGIN, Instant, instant, text
 from ledger.ledger import Ledger
-from ledger.outcome import Refused, Waiting
+from ledger.outcome import Folded, Outcome, Refused, Waiting
 from tests.ledger.duel import gist
 from tests.ledger.histories import HISTORY, History, draw_history
 from tests.ledger.language import Played, play, play_on
@@ -32,12 +42,26 @@ def go_on(ledger: Ledger, before: Instant, most: int) -> bool:
     ledger.flush()
     ledger.horizon = ledger.closed_before = max(ledger.horizon, before // account_rows.ERA * account_rows.ERA)
     gone, more = ledger.age(most)
+    drop(ledger, gone)
+    return more
+
+
+def drop(ledger: Ledger, gone: list[tuple[bytes, bytes]]) -> None:
     ledger.flush()
     rows = ledger.book.rows
     for low, high in gone:
         for key, _ in list(rows.scan("trail", low, high)):
             rows.delete("trail", key)
-    return more
+
+
+def aged(story: str) -> Played:
+    """What a story comes to, once its burns have aged and before anything leaves."""
+    played = play(story)
+    ledger = ledger_of(played)
+    ledger.flush()
+    ledger.horizon = LONG_AGO
+    drop(ledger, ageing.age(ledger.book, LONG_AGO, 1_000)[0])
+    return played
 
 
 def kept(ledger: Ledger) -> dict[str, int]:
@@ -209,6 +233,123 @@ def test_what_was_carried_leaves_once_nothing_of_it_can_be_burned() -> None:
     assert played.ledger.balances("acme", _at("03-01")) == before.ledger.balances("acme", _at("03-01"))
 
 
+def beside(story: str, more: str, *days: str) -> Played:
+    """What a story and more come to where all that may has left before the more: the same at each day as where nothing did."""
+    played, twin = left(story), play(story)
+    ledger_of(twin).closed_before = ledger_of(twin).horizon = ledger_of(played).horizon
+    play_on(played, more)
+    play_on(twin, more)
+    for day in days:
+        assert played.ledger.balances("acme", _at(day)) == twin.ledger.balances("acme", _at(day)), day
+    return played
+
+
+def test_a_gift_to_the_customer_that_ended_long_ago_does_not_come_back_with_what_was_burned_of_it() -> None:
+    played = left(
+        """
+        contract c from 2026-01-01 until 02-01
+        grant gift 9 to customer at 01-01
+        burn 4 by ana at 01-03T10:00
+        void gift customer at 01-15
+        """
+    )
+
+    play_on(played, "contract d from 06-20\nvoid gift customer at 2027-01-01 said 06-20 id longer")
+
+    assert played.refused() == {"longer": "too_late"} and _refusal(played, "longer").field == "grant_id"
+    assert played.balance("customer") == "0"
+
+
+def test_a_gift_whose_void_was_said_lately_can_be_given_longer_and_keeps_what_began_with_it() -> None:
+    played = beside(
+        """
+        contract c from 2026-01-01 until 02-01
+        grant gift 9 to customer at 01-01
+        burn 4 by ana at 01-03T10:00
+        void gift customer at 01-15 said 06-10
+        """,
+        "contract d from 06-20\nvoid gift customer at 2027-01-01 said 06-20\nburn 3 by ana at 06-21",
+        "06-20",
+        "06-22",
+    )
+
+    assert played.balance("customer", "06-22") == "2"
+
+
+def test_a_debt_that_was_carried_to_a_seat_that_burns_nothing_is_owed_there_after_all_has_left() -> None:
+    played = beside(
+        """
+        contract c carry from 2026-01-01 until 02-01
+        subscription team seats ana bo
+        grant pool 1
+        grant own 5 to seat ana
+        burn 40 by ana at 01-05T10:00
+        move ana to di carrying at 01-10
+        move di to eva carrying at 01-11
+        contract e from 2026-01-01 until 03-01
+        grant pool 1
+        burn 1 at 02-05 on e
+        """,
+        "burn 1 by di at 06-20 on c\nburn 1 by eva at 06-20 on c",
+        "03-02",
+        "06-21",
+    )
+
+    assert kept(ledger_of(played))["b"] == 2 and played.overage("eva", "03-02", on="c") == "34"
+
+
+def test_an_end_before_the_start_of_a_contract_is_taken_back_and_nobody_else_has_less_overage() -> None:
+    beside(
+        """
+        contract c from 2026-01-01 until 05-20
+        grant gift 9 to customer at 05-15 until 05-30
+        burn 4 at 05-03T10:00 on c
+        burn 40 by ana at 05-13T10:00 on c
+        contract d from 06-10 said 06-02
+        grant own 5 to seat ana on d said 06-02
+        end contract at 05-10 on d said 06-02
+        burn 1 at 06-15 on c
+        """,
+        "end contract at 2027-01-01 on d said 06-21\nburn 1 by ana at 06-22 on d\nburn 1 at 06-22 on c",
+        "06-01",
+        "06-23",
+    )
+
+
+@pytest.mark.parametrize("most", [2, 22, 60])
+def test_who_begins_to_burn_between_two_steps_keeps_what_it_burned(most: int) -> None:
+    story = """
+        contract c from 2026-01-01 until 01-20
+        burn 1 by ana at 01-10 on c
+        burn 1 by bo at 01-10 on c
+        burn 1 by cy at 01-10 on c
+        contract e from 2026-01-01 until 02-01
+        burn 1 by ana at 01-10 on e
+    """
+    played = aged(story)
+    go_on(ledger_of(played), LONG_AGO, most)
+    play_on(played, "burn 5 by al at 06-05 on c\ngrant gift 100 to customer at 06-10\nburn 1 by al at 06-11 on c")
+    while go_on(ledger_of(played), LONG_AGO, 100):
+        pass
+
+    assert kept(ledger_of(played))["b"] == 2
+    assert [played.overage("al", at, on="c") for at in ("06-06", "06-12")] == ["5", "6"]
+
+
+def test_a_customer_who_comes_between_two_steps_takes_nobody_elses_turn() -> None:
+    played = aged(ENDED)
+    ledger = ledger_of(played)
+    assert go_on(ledger, LONG_AGO, 3)
+    new = ContractCreated(
+        id="new", customer_id="aaron", contract_id="a", time=LONG_AGO, starting_at=LONG_AGO - 300 * DAY
+    )
+    assert isinstance(ledger.fold(new, LONG_AGO + 40 * DAY), Folded)
+    while go_on(ledger, LONG_AGO, 10_000):
+        pass
+
+    assert kept(ledger) == {"b": 0, "x": 0, "T": 0, "Y": 0}
+
+
 def test_steps_are_as_small_as_they_are_asked_to_be() -> None:
     story = "contract c from 2026-01-01 until 02-01\ngrant pool 100\n" + "\n".join(
         f"burn 1 by s{seat} at 01-{day:02}T10:00" for day in range(2, 12) for seat in range(5)
@@ -240,6 +381,7 @@ def with_ends(facts: History, rng: random.Random) -> History:
     """The same facts, among which contracts end, and now and then a new one begins and is burned of."""
     drawn: History = []
     contracts: list[tuple[str, str]] = []
+    gifts: list[tuple[str, str]] = []
     for number, (fact, arrived_at) in enumerate(facts):
         drawn.append((fact, arrived_at))
         if isinstance(fact, ContractCreated):
@@ -248,7 +390,7 @@ def with_ends(facts: History, rng: random.Random) -> History:
             continue
         customer_id, contract_id = rng.choice(contracts)
         named: dict[str, Any] = {"customer_id": customer_id, "contract_id": contract_id}
-        match rng.choice(("end", "end", "renew", "burn", "burn")):
+        match rng.choice(("end", "end", "renew", "burn", "burn", "gift", "void", "void")):
             case "end":
                 ends = ContractEnded(id=f"end-{number}", time=arrived_at, ending_before=arrived_at, **named)
                 drawn.append((ends, arrived_at))
@@ -259,8 +401,23 @@ def with_ends(facts: History, rng: random.Random) -> History:
                 new = ContractCreated(id=f"new-{number}", time=arrived_at, starting_at=since, grants=(grant,), **named)
                 drawn.append((new, arrived_at))
                 contracts.append((customer_id, f"renewed-{number}"))
+            case "gift":
+                expires_at = rng.choice((FOREVER, FOREVER, arrived_at + 30 * HOUR))
+                gift = Grant(
+                    grant_id=f"gift-{len(gifts)}", amount=9 * UNIT, effective_at=arrived_at, expires_at=expires_at
+                )
+                gifts.append((customer_id, gift.grant_id))
+                given = CreditsGranted(id=gift.grant_id, customer_id=customer_id, time=arrived_at, grant=gift)
+                drawn.append((given, arrived_at))
+            case "void":
+                for of, gift_id in rng.sample(gifts, min(1, len(gifts))):
+                    at = arrived_at + rng.choice((-HOUR, 0, 500 * DAY))
+                    void = CreditsVoided(
+                        id=f"void-{number}", customer_id=of, time=arrived_at, grant_id=gift_id, voided_at=at
+                    )
+                    drawn.append((void, arrived_at))
             case "burn":
-                seat_id = rng.choice((None, "ana", "bo"))
+                seat_id = rng.choice((None, "ana", "bo", f"aa-{number}", f"zz-{number}"))
                 burn = CreditBurn(id=f"more-{number}", time=arrived_at, seat_id=seat_id, amount=3 * UNIT, **named)
                 drawn.append((burn, arrived_at))
     return drawn
@@ -283,7 +440,9 @@ def play_beside(seed: int) -> int:
     for index, (fact, arrived_at) in enumerate(facts):
         settled = [*ledger.advance(arrived_at), *twin.advance(arrived_at)]
         outcome = ledger.fold(fact, arrived_at)
-        assert gist(outcome) == gist(twin.fold(fact, arrived_at)), fact
+        beside = twin.fold(fact, arrived_at)
+        assert gist(outcome) == gist(beside), fact
+        assert changed_in(ledger, fact, outcome) == changed_in(ledger, fact, beside), fact
         settled += ledger.settled()
         for folded in [what for what, _ in settled] + ([] if isinstance(outcome, Waiting) else [fact]):
             if folded in to_come:
@@ -302,6 +461,14 @@ def play_beside(seed: int) -> int:
     return left
 
 
+def changed_in(ledger: Ledger, fact: AnyFact, outcome: Outcome) -> set[Any]:
+    """What an outcome names as changed, from the floor on. Who owes is named in case."""
+    who = ledger.book.load(CUSTOMER, customer_key(fact.customer_id))
+    if not isinstance(outcome, Folded) or who is None or any(brief.carry for brief in who.contracts):
+        return set()
+    return {msgspec.structs.replace(one, since=max(one.since, who.floor)) for one in outcome.changed}
+
+
 def must_agree(ledger: Ledger, twin: Ledger, facts: History, rng: random.Random) -> None:
     instants = sorted({fact.time for fact, _ in facts})
     days = sorted({(at // DAY + more) * DAY for at in instants for more in (0, 1)})
@@ -315,5 +482,35 @@ def must_agree(ledger: Ledger, twin: Ledger, facts: History, rng: random.Random)
             if told:
                 assert ledger.balances(customer_id, at) == twin.balances(customer_id, at), text(at)
         until = rng.choice(days)
+        look_closely(ledger, twin, customer_id, [at for at in [who.floor, *instants, *days] if at >= who.floor], rng)
         mine, theirs = (one.entries(customer_id, until - 1, since=who.floor) for one in (ledger, twin))
         assert by_day(mine) == by_day(theirs), text(until)
+
+
+def look_closely(ledger: Ledger, twin: Ledger, customer_id: str, instants: list[Instant], rng: random.Random) -> None:
+    """Everything else that can be asked of a customer from its floor on."""
+    instants = sorted(rng.sample(instants, min(8, len(instants))))
+    who = ledger.book.load(CUSTOMER, customer_key(customer_id))
+    assert who is not None
+    at = rng.choice(instants)
+    assert ledger.next_due(customer_id, at) == twin.next_due(customer_id, at), text(at)
+    assert ledger.charges(customer_id, at) == twin.charges(customer_id, at), text(at)
+    for brief in who.contracts:
+        counts = [one.counts(customer_id, brief.contract_id, at) for one in (ledger, twin)]
+        assert counts[0] == counts[1], text(at)
+    scopes = [one.scope for one in ledger.balances(customer_id, rng.choice(instants))]
+    for scope in rng.sample(scopes, min(2, len(scopes))):
+        if history.is_told(ledger.book, customer_id, at, scope):
+            assert ledger.available(scope, at, 10 * UNIT) == twin.available(scope, at, 10 * UNIT), (scope, text(at))
+        told = [each for each in instants if history.is_told(ledger.book, customer_id, each, scope)]
+        mine, theirs = (list(history.balances_of(one.book, scope, told)) for one in (ledger, twin))
+        assert mine == theirs, scope
+        days = [each for each in told if each % DAY == 0]
+        curves = [entries.curve(one.book, customer_id, scope, days, who.floor) for one in (ledger, twin)]
+        assert curves[0] == curves[1], scope
+        for payers in (False, True):
+            lines = [
+                entries.entries(one.book, customer_id, instants[-1], scope=scope, since=who.floor, payers=payers)
+                for one in (ledger, twin)
+            ]
+            assert by_day(lines[0]) == by_day(lines[1]), scope
