@@ -18,8 +18,8 @@ class Changing(Replaying):
     """An account that says what became different in it."""
 
     def changes(self) -> list[tuple[Holder | Seats, Instant]]:
-        """Whose balances became others since this was asked last, and from when on: pools, then seats by key, then all the
-        seats that need no naming one by one."""
+        """Whose balances became others since this was asked last, and from when on, the floor at the earliest: pools, then seats
+        by key, then all the seats that need no naming one by one."""
         for (name, since), paid in self._touched_shared.items():
             if paid:
                 self.touch_pool(parts_of(name)[1], since)
@@ -44,7 +44,7 @@ class Changing(Replaying):
         self._touched.clear()
         self._touched_seats.clear()
         self._touched_debts = FOREVER
-        return found
+        return [(whose, max(since, self.customer.floor)) for whose, since in found]
 
     def _touch_heirs(self) -> None:
         """Whatever a seat has goes with a carried move, whenever that is."""

@@ -316,6 +316,19 @@ def test_an_end_before_the_start_of_a_contract_is_taken_back_and_nobody_else_has
     )
 
 
+def test_a_new_contract_with_a_grant_from_long_ago_changes_nothing_before_the_floor() -> None:
+    played = left(ENDED)
+    grant = Grant(grant_id="old", amount=UNIT, effective_at=_at("01-05"))
+    new = ContractCreated(
+        id="new", customer_id="acme", contract_id="d", time=_at("06-20"), starting_at=_at("06-20"), grants=(grant,)
+    )
+
+    outcome = ledger_of(played).fold(new, _at("06-20"))
+
+    assert isinstance(outcome, Folded)
+    assert [one.since for one in outcome.changed] == [_at("02-01")]
+
+
 @pytest.mark.parametrize("most", [2, 22, 60])
 def test_who_begins_to_burn_between_two_steps_keeps_what_it_burned(most: int) -> None:
     story = """
