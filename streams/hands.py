@@ -183,6 +183,8 @@ class Hands:
                 task.cancel()
         if self._hands and self.on_folded is not None:
             await self.on_folded()
+        for partition in self._hands:
+            self._drop(partition)  # whoever has it next changes its rows, and we may never have it again
         self._hands = {}
         for let_go in self.on_settling:
             await let_go()

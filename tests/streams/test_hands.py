@@ -120,6 +120,16 @@ async def test_a_lost_transaction_writes_nothing_and_takes_nothing_more(scene: S
     assert 0 in scene.hands.stopped()
 
 
+async def test_of_a_partition_that_goes_nothing_is_remembered(scene: Scene) -> None:
+    dropped: list[int] = []
+    scene.hands.on_dropped.append(dropped.append)
+    await scene.take(b"a", start=0)
+
+    await scene.hands.settle()
+
+    assert dropped == [0]
+
+
 async def test_a_partition_that_is_lost_just_after_a_rebalance_does_not_stand_still_for_good(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
