@@ -51,7 +51,7 @@ def balances(view: View, customer_id: str, asked: Balances) -> Plain:
 
 
 def _active(subject: Subject, asked: Balances) -> tuple[Instant, Instant] | None:
-    """The span whose grants are told too, also those that are over or still to come."""
+    """The span whose grants are told too, also those that are over or still to come; from the floor on."""
     if asked.active_from is None and asked.active_to is None:
         return None
     if asked.at is not None:
@@ -60,7 +60,7 @@ def _active(subject: Subject, asked: Balances) -> tuple[Instant, Instant] | None
     until = subject.newest() + AHEAD if asked.active_to is None else subject.at(asked.active_to, "active_to")
     if until <= since:
         raise unfit("active_to", "is not after active_from")
-    return since, until
+    return max(since, subject.who.floor), until
 
 
 def _of_kind(subject: Subject, balance: Balance, kind: str, at: Instant) -> Balance:

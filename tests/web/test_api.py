@@ -394,6 +394,28 @@ async def test_what_lay_before_the_end_of_a_contract_that_ended_long_ago_is_gone
     assert status == 410
 
 
+async def test_grants_that_were_over_before_what_is_kept_are_not_told_with_those_of_a_span(server: Server) -> None:
+    """What was carried of them followed from burns that are not there any more."""
+    partition = server.worker.shared.all[server.worker.shared.of("acme")]
+    story = """
+        contract old from 2025-01-01 until 2025-03-01
+        subscription team seats ana
+        grant own 50 to seat ana
+        burn 4 by ana at 2025-01-05
+        move ana to di carrying at 2025-01-10
+    """
+    for fact, arrived_at in facts(story):
+        partition.fold(msgspec.structs.replace(fact, id=f"old-{fact.id}"), arrived_at)
+    span = "active_from=2025-01-01T00:00:00Z&active_to=2026-03-01T00:00:00Z"
+    (di,) = (await server.get(f"{ACME}/balances?seat_id=di&contract_id=old&{span}"))["data"]
+    assert [grant["amount"] for grant in di["grants"]] == ["46"]
+
+    grow_old(server)
+
+    (di,) = (await server.get(f"{ACME}/balances?seat_id=di&contract_id=old&{span}"))["data"]
+    assert di["grants"] == []
+
+
 async def test_what_is_too_long_ago_is_judged_by_the_credit_type_that_is_asked_for(server: Server) -> None:
     """Tokens were burned once on that day, credits twice: those became one."""
     partition = server.worker.shared.all[server.worker.shared.of("acme")]
