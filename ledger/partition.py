@@ -116,15 +116,15 @@ class Partition:
 
     def flush(self) -> None:
         """Writes what was folded, and forgets what does not stay: the end of a batch."""
-        staying = self.book.staying
-        if len(staying) >= self.most:
-            staying.clear()
-            self._accounts.clear()
-            self._at_hand.clear()
-        else:
-            for customer_id in self._unusual:
-                self._let_go(customer_id)
+        for customer_id in self._unusual:
+            self._let_go(customer_id)
         self._unusual.clear()
+        if len(self.book.staying) > self.most:
+            # Half of them, those that came first: each that comes next would find no room otherwise.
+            for customer_id in list(self._at_hand):
+                self._let_go(customer_id)
+                if len(self.book.staying) <= self.most // 2:
+                    break
         self.book.close()
 
     def _let_go(self, customer_id: str) -> None:
