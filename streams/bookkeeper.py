@@ -45,7 +45,7 @@ FACTS = frozenset({"contract-change", "seat-change", "credit-burn"})
 #: So many customers are remembered to belong to a partition.
 MOST_CUSTOMERS = 1_000_000
 #: So many rows of customers, accounts and scopes stay at hand, of all partitions together: one to two kilobytes each.
-MOST_ROWS = 50_000
+MOST_ROWS = 30_000
 #: So many subjects of a rule are looked at with one batch: a quarter of a millisecond each.
 SUBJECTS_A_STEP = 250
 #: So many burns age with one batch: some microseconds each.
