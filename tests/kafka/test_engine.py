@@ -142,9 +142,12 @@ async def test_it_stops_though_kafka_is_gone_and_says_that_not_all_is_in_order(
     scene = Scene(mortal.bootstrap, prefix, tmp_path)
     scene.program = "tests.kafka.hurried_worker"
     await scene.prepare()
+    # So that it has something in hand that cannot be committed any more: with nothing there, all would be in order.
+    await scene.publish(60_000)
     worker = scene.worker("a")
     try:
         await worker.folds()
+        await asyncio.sleep(0.4)
         await asyncio.to_thread(mortal.kill)
 
         assert await worker.stop() == 1
