@@ -1,6 +1,7 @@
 """What every test may ask for: a broker of this run, and names of its own on it."""
 
 import os
+import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,8 @@ KAFKA_TESTS = Path(__file__).parent / "kafka"
 RUN = os.urandom(4).hex()
 NUMBERS = count(1)
 hurry_java()
+# A shell that starts us in the background has us ignore Ctrl-C, and with us every process that a test starts to press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
