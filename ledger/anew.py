@@ -28,8 +28,6 @@ class Anew(Changing):
             return False
         opened = self.play_group(self.group_closing(stretch), stretch.start, at)
         opened.start = at
-        for shared in opened.shared:
-            shared.dry = None if shared.left else (at, "", 0)
         if stretch is self.group.stretch:
             self.group.stretch = opened
             self._save_group_stretch(stretch)
@@ -64,7 +62,6 @@ class Anew(Changing):
             row = self._scope(heir)
             if self.stretch_at(row, at) is None:
                 opened = self._open(holder_of(self.customer, heir), None, at, self.group_at(at))
-                opened.start = at
                 if opened.over:
                     self._insert_stretch(heir, row, opened)
 

@@ -118,7 +118,6 @@ def leave(book: Book, before: Instant, most: int, let_go: Callable[[str], None])
         if found is None:
             row.until, row.looking = row.looking, ORIGIN
             break
-        most -= 1
         key, who = found
         if row.floor == ORIGIN:
             # Whoever comes before it from here on has its turn the next time.
@@ -129,6 +128,7 @@ def leave(book: Book, before: Instant, most: int, let_go: Callable[[str], None])
             most = _go_on(book, who, row, most)
         if row.floor == ORIGIN:
             row.customer_key = key + b"\0"
+        most -= 1
         book.breathe()
     book.save(LEAVING, LEAVING_KEY, row)
     return row.looking > ORIGIN
@@ -194,5 +194,5 @@ def _delete_behind(account: Account, row: LeavingRow, at: Instant, most: int) ->
         for key in keys:
             rows.delete("state", key)
         most -= 1 + len(keys)
-        row.place = high if most > 0 else max([low, *keys])
+        row.place = high if most >= 0 else keys[-1]
     return most

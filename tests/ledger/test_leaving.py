@@ -26,7 +26,7 @@ from ledger.ledger import Ledger
 from ledger.outcome import Folded, Outcome, Refused, Waiting
 from tests.ledger.duel import gist
 from tests.ledger.histories import HISTORY, History, draw_history
-from tests.ledger.language import Played, play, play_on
+from tests.ledger.language import BOUNDS, Played, facts, play, play_on
 from tests.ledger.memory import MemoryRows
 from tests.ledger.test_ageing import by_day
 
@@ -361,6 +361,284 @@ def test_a_customer_who_comes_between_two_steps_takes_nobody_elses_turn() -> Non
         pass
 
     assert kept(ledger) == {"b": 0, "x": 0, "T": 0, "Y": 0}
+
+
+#: Of what c had, the floor cuts off what came before d.
+BESIDE = """
+    contract c from 2026-01-01 until 03-01
+    contract d from 2026-02-01
+"""
+
+
+def test_what_a_pool_had_left_at_the_floor_it_has_there_still() -> None:
+    played = beside(BESIDE + "grant pool 100 on c at 01-01\nburn 10 at 01-05 on c", "", "02-01", "02-02", "03-01")
+
+    assert played.balance("pool", "02-02", on="c") == "90"
+    assert kept(ledger_of(played))["b"] == kept(ledger_of(played))["Y"] == 0
+
+
+def test_what_a_seat_had_left_at_the_floor_it_has_there_still() -> None:
+    played = beside(
+        BESIDE + "grant own 50 to seat ana on c at 01-01\nburn 4 by ana at 01-05 on c", "", "02-01", "02-02", "03-01"
+    )
+
+    assert played.balance("ana", "02-02", on="c") == "46"
+    assert kept(ledger_of(played)) == {"b": 0, "x": 0, "T": 0, "Y": 0}
+
+
+def test_what_a_pool_had_left_at_the_floor_it_has_until_something_happens_to_it() -> None:
+    played = beside(
+        BESIDE
+        + """
+        grant pool 100 on c at 01-01
+        burn 10 at 01-05 on c
+        grant more 5 on c at 02-10
+        burn 1 at 02-11 on c
+        """,
+        "",
+        "02-01",
+        "02-02",
+        "02-10",
+        "03-01",
+    )
+
+    assert played.balance("pool", "02-02", on="c") == "90" and kept(ledger_of(played))["b"] == 1
+
+
+@pytest.mark.parametrize(
+    ("whose", "later"),
+    [
+        ("grant pool 100 on c at 01-01", "grant bos 1 to seat bo on c at 02-10\nburn 5 by bo at 02-20 on c"),
+        ("grant own 100 to seat ana on c at 01-01", "burn 5 by ana at 02-20 on c"),
+    ],
+)
+def test_burns_of_one_grant_on_both_sides_of_the_floor_stay(whose: str, later: str) -> None:
+    played = beside(f"{BESIDE}{whose}\nburn 10 by ana at 01-05 on c\n{later}", "", "02-01", "02-21")
+
+    assert kept(ledger_of(played))["b"] == 2
+
+
+def test_what_was_carried_and_lasts_beyond_the_floor_keeps_what_it_came_from() -> None:
+    played = left(
+        """
+        contract c from 2026-01-01 until 03-01
+        subscription team seats ana
+        grant own 50 to seat ana
+        burn 4 by ana at 01-05
+        move ana to bo carrying at 01-10
+        contract d from 2026-02-01
+        """
+    )
+
+    assert kept(ledger_of(played))["b"] == 1 and played.balance("bo", "02-02", on="c") == "46"
+
+
+def test_a_debt_that_is_owed_at_the_floor_keeps_what_it_came_from_and_is_not_paid_twice() -> None:
+    played = beside(
+        """
+        contract c carry from 2026-01-01 until 03-01
+        burn 41 by ana at 01-05
+        grant more 10 at 02-01
+        """,
+        "burn 1 by ana at 06-20 on c",
+        "03-01",
+        "06-21",
+    )
+
+    assert kept(ledger_of(played))["b"] == 2 and played.overage("ana", "03-01") == "31"
+
+
+def test_a_debt_that_was_carried_once_is_owed_by_whoever_it_came_to() -> None:
+    played = beside(
+        """
+        contract c carry from 2026-01-01 until 02-01
+        subscription team seats ana
+        grant pool 1
+        burn 41 by ana at 01-05
+        move ana to di carrying at 01-10
+        contract e from 2026-01-01 until 03-01
+        grant pool 1
+        burn 1 at 02-05 on e
+        """,
+        "burn 1 by di at 06-20 on c",
+        "03-02",
+        "06-21",
+    )
+
+    assert kept(ledger_of(played))["b"] == 1 and played.overage("di", "03-02", on="c") == "40"
+
+
+def test_who_burned_and_had_it_taken_back_has_no_row_after_all_has_left() -> None:
+    played = beside(
+        """
+        contract c carry from 2026-01-01 until 02-01
+        burn 5 by ana at 01-05 id b
+        grant more 10 at 01-10
+        burn 1 at 01-11
+        take back b
+        """,
+        "",
+        "02-01",
+        "03-02",
+    )
+
+    assert played.scopes("03-02") == ["pool"]
+
+
+def test_who_burned_only_behind_the_floor_has_a_row_before_the_first_burn_after_it() -> None:
+    played = beside(
+        BESIDE
+        + """
+        burn 1 by ana at 01-05 on c
+        reset at 01-20 on c
+        grant pool 5 on c at 01-31T23:59:59.999999
+        burn 1 by ana at 02-01T10:00 on c
+        """,
+        "",
+        "02-01",
+        "02-02",
+    )
+
+    assert "ana" in played.scopes("02-01") and kept(ledger_of(played))["b"] == 1
+
+
+def test_an_end_that_was_said_when_burns_aged_last_can_be_taken_back() -> None:
+    played = left("contract c from 2026-01-01\nburn 1 at 01-03\nend contract at 02-01 said 06-01")
+
+    assert kept(ledger_of(played))["b"] == 1
+    assert play_on(played, "end contract never said 06-20").refused() == {}
+
+
+def test_an_end_that_was_said_again_lately_can_be_taken_back() -> None:
+    played = left(
+        "contract c from 2026-01-01\nburn 1 at 01-03\nend contract at 02-01 said 01-20\nend contract at 02-01 said 06-10"
+    )
+
+    assert kept(ledger_of(played))["b"] == 1
+    assert play_on(played, "end contract never said 06-20").refused() == {}
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        "grant gift 9 to customer at 01-01 until 06-01",
+        "grant gift 9 to customer at 01-01\nvoid gift customer at 06-01 said 01-10",
+        "grant gift 9 to customer at 01-01\nvoid gift customer at 01-15 said 06-01",
+    ],
+)
+def test_a_gift_that_ended_when_burns_aged_last_keeps_what_began_with_it(ended: str) -> None:
+    played = left(f"contract c from 2026-01-01 until 02-01\n{ended}\nburn 4 by ana at 01-03T10:00 on c")
+
+    assert kept(ledger_of(played))["b"] == 1
+    assert play_on(played, "void gift customer at 06-20").refused() == {}
+
+
+def test_a_gift_that_expired_long_ago_keeps_nothing_and_is_not_voided_any_more() -> None:
+    played = left(
+        "contract c from 2026-01-01 until 02-01\ngrant gift 9 to customer at 01-01 until 05-01\nburn 4 by ana at 01-03T10:00"
+    )
+
+    assert kept(ledger_of(played))["b"] == 0
+    play_on(played, "void gift customer at 06-20 id late")
+    assert played.refused() == {"late": "too_late"} and _refusal(played, "late").field == "grant_id"
+
+
+def test_a_gift_that_nobody_knows_is_waited_for_by_a_customer_with_a_floor_too() -> None:
+    played = play_on(left(ENDED), "void gift customer at 06-20 id early")
+
+    assert played.waiting() == ["early"]
+
+
+#: Two contracts of which c ended long ago; credits of two types, of a pool and of seats.
+MUCH = """
+    contract c from 2026-01-01 until 03-01
+    grant ours 100 at 01-01
+    grant anas 50 to seat ana at 01-01
+    grant bos 50 tokens to seat bo at 01-01
+    burn 1 by ana at 01-03
+    burn 60 by ana at 01-04
+    burn 2 by bo at 01-05
+    burn 3 tokens by bo at 01-06
+    burn 4 tokens by cy at 01-07
+    contract d from 2026-02-01
+    grant more 10 at 02-01
+    burn 1 by ana at 02-03 on d
+"""
+
+
+@pytest.mark.parametrize("most", [1, 2, 11, 20, 21, 22, 40])
+def test_between_two_steps_every_answer_is_what_it_was(most: int) -> None:
+    played, before = aged(MUCH), play(MUCH)
+    days = [_at(day) for day in ("02-01", "02-02", "02-04", "03-01")]
+
+    while go_on(ledger_of(played), LONG_AGO, most):
+        for day in days:
+            assert played.ledger.balances("acme", day) == before.ledger.balances("acme", day), text(day)
+
+    assert kept(ledger_of(played)) == {"b": 1, "x": 1, "T": 0, "Y": 1}
+
+
+def test_who_burns_between_two_steps_changes_nothing_of_what_leaves() -> None:
+    played = aged("contract c from 2026-01-01 until 02-01\ngrant pool 9 at 01-01\nburn 1 at 01-03")
+    go_on(ledger_of(played), LONG_AGO, 1)
+    play_on(played, "burn 3 at 06-20")
+    while go_on(ledger_of(played), LONG_AGO, 100):
+        pass
+
+    assert kept(ledger_of(played))["b"] == 1
+
+
+def test_one_customer_leaves_after_the_other() -> None:
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    for fact, arrived_at in facts(ENDED):
+        for name in ("acme", "brook"):
+            ledger.fold(msgspec.structs.replace(fact, customer_id=name), arrived_at)
+    while go_on(ledger, LONG_AGO, 10_000):
+        pass
+
+    assert kept(ledger) == {"b": 0, "x": 0, "T": 0, "Y": 0}
+
+
+def test_a_step_looks_at_so_many_customers_and_no_more() -> None:
+    breaths = []
+    ledger = Ledger(MemoryRows(), lambda: breaths.append(1), **BOUNDS)
+    for number in range(7):
+        new = ContractCreated(id="new", customer_id=f"c{number}", contract_id="c", time=0, starting_at=0)
+        ledger.fold(new, 0)
+    steps = []
+    for _ in range(3):
+        ledger.flush()
+        breaths.clear()
+        steps.append((go_on(ledger, LONG_AGO, 3), len(breaths)))
+
+    assert steps == [(True, 3), (True, 3), (False, 1)]
+    assert not go_on(ledger, LONG_AGO, 1)
+
+
+def test_a_step_has_few_scopes_begin_anew() -> None:
+    story = "contract c from 2026-01-01 until 02-01\n" + "\n".join(f"burn 1 by s{seat} at 01-05" for seat in range(9))
+    played = aged(story)
+    steps = 0
+    while kept(ledger_of(played))["b"] == 9:
+        assert go_on(ledger_of(played), LONG_AGO, 41)
+        steps += 1
+
+    assert steps == 4
+
+
+def test_nothing_stays_at_hand_of_a_customer_whose_past_leaves() -> None:
+    played = play(ENDED + "contract d from 2026-02-01", most=1_000)
+    ledger = ledger_of(played)
+    ledger.flush()
+    play_on(played, "\n".join(f"burn 1 by ana at 06-0{day} on d" for day in range(2, 8)))
+    ledger.flush()
+    assert ledger.book.staying
+    while go_on(ledger, LONG_AGO, 23):
+        assert not ledger.book.staying
+        play_on(played, "burn 1 by ana at 06-20 on d")
+        ledger.flush()
+
+    assert kept(ledger)["b"] > 6 and played.overage("ana", "06-21", on="d") == str(kept(ledger)["b"])
 
 
 def test_steps_are_as_small_as_they_are_asked_to_be() -> None:
