@@ -20,10 +20,11 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, EventT, Message
 from mode import Service
 
-from streams import header_names, quick_records
+from streams import header_names
 from streams.fold import Record
 from streams.intake import Chunk, Fetched, Intake, Source
 from streams.pulse import Pulse
+from wire import quick_records
 from wire.consumer import Consumer
 from wire.topics import INPUTS, Topics
 
@@ -101,8 +102,13 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         name = {kind: topics.name(kind) for kind in INPUTS}
         partitions = {TopicPartition(name[kind], partition) for kind, partition in wanted}
-        found = await self._fetch_records(consumer, partitions, timeout=UNSURE_S if unsure else FETCH_S)
-        records = {(topics.kind(tp.topic), tp.partition): _records(topics.kind(tp.topic), found[tp]) for tp in found}
+        found = await quick_records.as_decoded(
+            self._fetch_records(consumer, partitions, timeout=UNSURE_S if unsure else FETCH_S)
+        )
+        records = {
+            (topics.kind(tp.topic), tp.partition): _records(topics.kind(tp.topic), tp.partition, found[tp])
+            for tp in found
+        }
         # The look begins after the records have come: what was appended before them lies before these ends.
         arrived = {partition for _, partition in records}
         looked = {source for source in opened if source[1] in arrived} | unsure
@@ -132,8 +138,9 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         self._ensure_consumer()._coordinator.request_rejoin()
 
 
-def _records(kind: str, found: Iterable[Any]) -> list[Record]:
-    return [Record(kind, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers) for r in found]
+def _records(kind: str, partition: int, found: Iterable[Any]) -> list[Record]:
+    # Nearly none has headers. A list for each of those that wait would be looked at by the collector of garbage.
+    return [Record(kind, partition, r.offset, r.timestamp, r.key, r.value, r.headers or ()) for r in found]
 
 
 class ChunkConsumer(driver.Consumer):

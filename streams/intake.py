@@ -14,7 +14,7 @@ chunks grow, and a large chunk costs less than two small ones.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -226,10 +226,10 @@ class Intake:
         return Chunk(partition, records, {kind: cut for kind, cut in cuts.items() if cut.start < cut.stop}, self.epoch)
 
 
-def _size(record: Record) -> int:
-    size = len(record.value or b"") + len(record.key or b"")
-    for name, value in record.headers:
-        size += len(name) + len(value or b"")
+def _size(records: Sequence[Record]) -> int:
+    size = sum([len(record.value or b"") + len(record.key or b"") for record in records])
+    for headers in [record.headers for record in records if record.headers]:
+        size += sum(len(name) + len(value or b"") for name, value in headers)
     return size
 
 
@@ -256,7 +256,7 @@ class _Input:
         if records[0].offset < self.position:
             # The reader was set back behind our start: what lies before it is folded already.
             records = [record for record in records if record.offset >= self.position]
-        size = sum(map(_size, records))
+        size = _size(records)
         self.records.extend(records)
         self.bytes += size
         self._arrivals.append((fetch, len(records), size))

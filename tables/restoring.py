@@ -2,8 +2,11 @@
 
 Only whoever has fenced all earlier writers may look: then the end that it sees is the end. Commit and abort markers take
 an offset each, so a changelog may end where no record is; what is compared with the end is the reader's position.
+
+A store that is far behind is opened in another way until it is not (`Store.fill`).
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +17,16 @@ from aiokafka import TopicPartition
 from tables.overlay import Table
 from tables.shard import TABLES, Shard
 from tables.store import Position, Store
+from wire import quick_records
 from wire.consumer import Consumer
 from wire.topics import BELIEVED_MS
 
 log = logging.getLogger(__name__)
 
+#: So many records are worth opening a store twice.
+FAR = 50_000
+#: Bytes in one answer of a broker; the next one is on its way while the rows of this one are written.
+FETCH_BYTES = 4 << 20
 
 #: Told how many rows were applied, and about how many are left.
 Progress = Callable[[int, int], object]
@@ -36,6 +44,9 @@ async def restore(
     }
     if not stores:
         return 0
+    quick_records.install()
+    for store in stores.values():
+        store.filled()  # somebody may have been called away meanwhile
     reader = Consumer(
         **kafka,
         group_id=None,
@@ -43,6 +54,7 @@ async def restore(
         auto_offset_reset="earliest",
         isolation_level="read_committed",
         max_partition_fetch_bytes=4 << 20,
+        fetch_max_bytes=FETCH_BYTES,
         fetch_max_wait_ms=50,
         check_crcs=False,
     )
@@ -52,8 +64,15 @@ async def restore(
         firsts, ends = await reader.beginning_offsets(list(stores)), await reader.end_offsets(list(stores))
         now_ms = int(time.time() * 1000)
         for tp, store in stores.items():
-            reader.seek(tp, _start(store, firsts[tp], ends[tp], now_ms))
-        return await _read(reader, stores, ends, progress)
+            start = _start(store, firsts[tp], ends[tp], now_ms)
+            reader.seek(tp, start)
+            if ends[tp] - start > FAR:
+                store.fill()
+        count = await _read(reader, stores, ends, progress)
+        for store in stores.values():
+            store.filled()
+            await asyncio.sleep(0)
+        return count
     finally:
         await reader.stop()
 
@@ -84,7 +103,9 @@ async def _read(
     behind = set(stores)
     told = time.monotonic()
     while behind:
-        for tp, records in (await reader.getmany(*behind, timeout_ms=200)).items():
+        for tp, records in (await quick_records.as_decoded(reader.getmany(*behind, timeout_ms=200))).items():
+            # Lets the reader ask for more, and take it.
+            await asyncio.sleep(0)
             stores[tp].apply(((r.key, r.value) for r in records), _now(records[-1].offset + 1))
             count += len(records)
         for tp in list(behind):
@@ -93,6 +114,7 @@ async def _read(
                 behind.remove(tp)
                 # What is left is a marker at most; with it passed, a restart finds nothing to read.
                 stores[tp].apply((), _now(position))
+                stores[tp].flush()
         left = sum([ends[tp] - await reader.position(tp) for tp in behind])
         progress(count, left)
         if time.monotonic() - told > 5:

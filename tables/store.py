@@ -12,18 +12,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rocksdict import (
     AccessType,
     BlockBasedOptions,
     Cache,
     DBCompressionType,
+    MemtableFactory,
     Options,
     Rdict,
     ReadOptions,
     WriteBatch,
     WriteBufferManager,
+    WriteOptions,
 )
 
 from tables.look import Look
@@ -54,7 +56,8 @@ class Memory:
         # Counted within the cache: the two together stay below `cache_bytes` plus what is pinned.
         self.writes = WriteBufferManager.new_write_buffer_manager_with_cache(write_bytes, False, self.cache)
 
-    def options(self) -> Options:
+    def options(self, *, filling: bool = False) -> Options:
+        """`filling`: where rows are only written, and what is not on the disk yet may be lost."""
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         blocks = BlockBasedOptions()
@@ -65,10 +68,16 @@ class Memory:
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_manager(self.writes)
         options.set_write_buffer_size(16 << 20)
-        # Whether a burn is new is asked of keys that are not there: without a filter, rows that are in memory still are
-        # searched through for each, at five times the price.
-        options.set_memtable_prefix_bloom_ratio(0.05)
-        options.set_memtable_whole_key_filtering(True)
+        if filling:
+            # Rows wait as they come, and are put in order on their way to the disk, beside us: in memory, the place of each
+            # is most of what writing it costs.
+            options.set_memtable_factory(MemtableFactory.vector())
+            options.set_allow_concurrent_memtable_write(False)
+        else:
+            # Whether a burn is new is asked of keys that are not there: without a filter, rows that are in memory still are
+            # searched through for each, at five times the price.
+            options.set_memtable_prefix_bloom_ratio(0.05)
+            options.set_memtable_whole_key_filtering(True)
         options.set_compression_type(DBCompressionType.lz4())
         options.set_max_open_files(256)
         options.set_max_background_jobs(2)
@@ -112,6 +121,9 @@ class Store:
         self._memory = memory
         #: Why the rows were set aside last.
         self._torn: object = None
+        #: How rows are written while many come, and up to where they are; None where each write is to last.
+        self._filling: WriteOptions | None = None
+        self._filled: Position | None = None
         #: As it is now, whoever else has it open.
         self._db = self._connect(read_only=True) if read_only else self._open()
 
@@ -156,18 +168,56 @@ class Store:
 
     def apply(self, rows: Iterable[tuple[bytes, bytes | None]], position: Position) -> None:
         """As `write`, for rows in the order of a changelog, where a key may come more than once."""
-        batch = WriteBatch(raw_mode=True)
-        put, delete = batch.put, batch.delete
+        # By its items: what its methods take of a row is twice as much.
+        batch: Any = WriteBatch(raw_mode=True)
         for key, value in rows:
             if value is None:
-                delete(key)
+                del batch[key]
             elif key.startswith(DROP):
                 batch.delete_range(key.removeprefix(DROP), value)
             else:
-                put(key, value)
-        put(POSITION, b"%d %d" % position)
+                batch[key] = value
+        batch[POSITION] = b"%d %d" % position
         try:
-            self._db.write(batch)
+            self._db.write(batch, self._filling)
+        except Exception as error:
+            raise self._told(error) from error
+        self._filled = position
+
+    def fill(self) -> None:
+        """From here on until `filled` many rows come, and nobody reads them. Each write stays atomic; whoever dies meanwhile
+        leaves the rows of the first so many of them, with their position."""
+        self._close_in_order()
+        self._filling, self._filled = WriteOptions(), None
+        # A property, whatever its stub says.
+        self._filling.disable_wal = True  # type: ignore[method-assign, assignment]
+        try:
+            self._db = self._connect()
+        except Exception as error:
+            raise self._told(error) from error
+
+    def flush(self) -> None:
+        """Where it is being filled: no more rows come, and what is in memory is written to the disk beside us."""
+        if self._filling is None:
+            return
+        try:
+            self._db.flush(False)
+        except Exception as error:
+            raise self._told(error) from error
+
+    def filled(self) -> None:
+        """Returns when all rows that came since `fill` are on the disk; raises what writing them does."""
+        if self._filling is None:
+            return
+        self._close_in_order()
+        filled, self._db = self._filled, self._open()
+        if filled is not None and self.position() != filled:
+            raise StoreTorn(self, f"{self.position()} is on the disk, {filled} was written")
+
+    def _close_in_order(self) -> None:
+        try:
+            self._db.flush()
+            self._db.close()
         except Exception as error:
             raise self._told(error) from error
 
@@ -212,6 +262,7 @@ class Store:
     def _open(self) -> Rdict:
         """Raises `StoreRefused`, and `OSError` where the disk has no room or no rights."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._filling = self._filled = None
         db = self._try_to_open()
         doubt = None if db is None else self._doubt(db)
         if db is None or doubt is not None:
@@ -240,7 +291,9 @@ class Store:
 
     def _connect(self, *, read_only: bool = False) -> Rdict:
         access = AccessType.read_only() if read_only else AccessType.read_write()
-        return Rdict(str(self.path), options=self._memory.options(), access_type=access)
+        options = self._memory.options(filling=self._filling is not None)
+        # Said twice: what is there already would be opened as it was the last time, with a cache of its own.
+        return Rdict(str(self.path), options=options, column_families={"default": options}, access_type=access)
 
     def _doubt(self, db: Rdict) -> str | None:
         """Why the rows on the disk are not those of this store; None where they are, or where there are none."""

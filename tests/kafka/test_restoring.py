@@ -2,15 +2,17 @@
 
 import time
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
 from streams.fold import Output
 from streams.journal import Cut, Entry
 from streams.transactions import CHANGELOGS, Lost, Writer
+from tables import restoring
 from tables.restoring import restore
 from tables.shard import Shard
-from tables.store import Memory, Position
+from tables.store import Memory, Position, Store
 from wire.topics import Topics, ensure
 
 DAY_MS = 86_400_000
@@ -37,7 +39,11 @@ async def written(
     await writer.stop()
 
 
-async def test_an_empty_disk_gets_every_row(broker: str, prefix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("far", [restoring.FAR, 0])
+async def test_an_empty_disk_gets_every_row(
+    broker: str, prefix: str, tmp_path: Path, far: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "FAR", far)
     topics, kafka = await prepared(broker, prefix)
     await written(topics, kafka, None, {b"a": b"1", b"b": b"1"}, {b"a": b"2", b"b": None})
     shard = Shard(0, tmp_path, Memory())
@@ -47,6 +53,36 @@ async def test_an_empty_disk_gets_every_row(broker: str, prefix: str, tmp_path: 
     assert list(shard.scan("state", b"a", b"z")) == [(b"a", b"2")]
     assert shard.get("trail", b"t") == b"1"
     shard.close()
+
+
+async def test_who_is_called_away_while_a_store_is_filled_goes_on_where_its_rows_end(
+    broker: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "FAR", 10)
+    topics, kafka = await prepared(broker, prefix)
+    changelogs = {table: topics.name(kind) for table, kind in CHANGELOGS.items()}
+    await written(topics, kafka, None, {b"%02d" % n: b"1" for n in range(20)})
+    shard = Shard(0, tmp_path, Memory())
+
+    def call_away(done: int, left: int) -> None:
+        raise CalledAway
+
+    with pytest.raises(CalledAway):
+        await restore([shard], changelogs, kafka, call_away)
+    await written(topics, kafka, None, {b"00": b"2"})
+    assert await restore([shard], changelogs, kafka) == 2
+
+    assert [value for _, value in shard.scan("state", b"0", b"9")] == [b"2", *[b"1"] * 19]
+    # As ever: what is written from here on is on the disk at once.
+    shard.commit({"state": {b"01": b"2"}, "trail": {}}, {"state": 100}, 0)
+    copytree(shard.state.path, tmp_path / "died" / "state-0")
+    died = Store(tmp_path / "died" / "state-0", Memory())
+    assert (died.get(b"01"), died.position()) == (b"2", Position(100, 0))
+    shard.close()
+
+
+class CalledAway(Exception):
+    """There is a newer assignment."""
 
 
 async def test_a_disk_that_has_all_but_the_last_batch_reads_only_that(broker: str, prefix: str, tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from shutil import rmtree
+from shutil import copytree, rmtree
 
 import pytest
 from rocksdict import Rdict
 
 from tables.look import LookOver
+from tables.overlay import dropping
 from tables.shard import Shard, Shards
 from tables.store import FORMAT, Memory, Position, Store, StoreRefused, StoreTorn
 
@@ -32,6 +33,85 @@ def test_the_last_value_of_a_key_in_a_changelog_counts(tmp_path: Path) -> None:
     store.apply([(b"a", b"1"), (b"a", b"2"), (b"b", b"1"), (b"b", None)], Position(4, 0))
 
     assert (store.get(b"a"), store.get(b"b")) == (b"2", None)
+    store.close()
+
+
+def test_a_store_that_was_filled_holds_what_the_changelog_says(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", Memory())
+    store.write({b"old": b"1", b"gone": b"1", b"r1": b"1"}, Position(1, 0))
+
+    store.fill()
+    store.apply([(b"a", b"1"), (b"gone", None), (b"r2", b"1"), (dropping(b"r"), b"s"), (b"r3", b"1")], Position(5, 0))
+    store.apply([(b"a", b"2"), (b"b", b"1"), (b"b", None)], Position(8, 7))
+    store.filled()
+
+    assert list(store.scan(b"a", b"z")) == [(b"a", b"2"), (b"old", b"1"), (b"r3", b"1")]
+    assert store.position() == Position(8, 7)
+    store.close()
+
+
+def test_what_is_written_after_a_filling_lasts_though_the_process_may_die(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", Memory())
+    store.fill()
+    store.apply([(b"a", b"1")], Position(1, 0))
+    store.filled()
+    store.write({b"a": b"2"}, Position(2, 0))
+    copytree(store.path, tmp_path / "died" / "s")
+
+    died = Store(tmp_path / "died" / "s", Memory())
+
+    assert (died.get(b"a"), died.position()) == (b"2", Position(2, 0))
+
+
+def test_whoever_dies_while_a_store_is_filled_leaves_rows_that_agree_with_their_position(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", Memory())
+    store.fill()
+    for n in range(1, 4):
+        store.apply([(b"%d" % n, b""), (b"newest", b"%d" % n)], Position(n, 0))
+        if n == 2:
+            store._db.flush()
+    copytree(store.path, tmp_path / "died" / "s")
+
+    died = Store(tmp_path / "died" / "s", Memory())
+
+    assert list(died.scan(b"0", b"z")) == [(b"1", b""), (b"2", b""), (b"newest", b"2")]
+    assert died.position() == Position(2, 0)
+
+
+def test_a_filling_of_which_something_is_missing_is_noticed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", Memory())
+    store.fill()
+    store.apply([(b"a", b"1")], Position(1, 0))
+    store._filled = Position(2, 0)
+
+    with pytest.raises(StoreTorn):
+        store.filled()
+
+
+def test_a_filling_that_the_disk_does_not_take_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def flush(self) -> None:
+            raise Exception("IO error: No space left on device: While appending to file: 000004.sst")
+
+    store = Store(tmp_path / "state-0", Memory())
+    store.fill()
+    store.close()
+    monkeypatch.setattr(store, "_db", Full())
+
+    with pytest.raises(OSError, match="state-0 takes no more"):
+        store.filled()
+
+
+def test_a_store_that_is_there_already_shares_the_memory_of_all(tmp_path: Path) -> None:
+    path = written(tmp_path / "state-3")
+    memory = Memory()
+    store = Store(path, memory)
+    before = memory.cache.get_usage()
+
+    rows = list(store.scan(b"k", b"l"))
+
+    taken = memory.cache.get_usage() - before
+    assert taken > sum(len(key) + len(value) for key, value in rows) / 2
     store.close()
 
 
@@ -199,7 +279,7 @@ def test_rows_that_cannot_be_read_are_never_rows_that_are_not_there(tmp_path: Pa
 
 def test_a_disk_without_room_is_no_torn_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
-        def write(self, _: object) -> None:
+        def write(self, *_: object) -> None:
             raise Exception(
                 "IO error: No space left on device: While appending to file: 000004.log: No space left on device"
             )
