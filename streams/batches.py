@@ -102,13 +102,14 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         name = {kind: topics.name(kind) for kind in INPUTS}
         partitions = {TopicPartition(name[kind], partition) for kind, partition in wanted}
-        found = await quick_records.as_decoded(
-            self._fetch_records(consumer, partitions, timeout=UNSURE_S if unsure else FETCH_S)
+
+        def records_of(place: TopicPartition, found: list[Any]) -> list[Record]:
+            return _records(topics.kind(place.topic), place.partition, found)
+
+        found = await quick_records.made_by(
+            records_of, self._fetch_records(consumer, partitions, timeout=UNSURE_S if unsure else FETCH_S)
         )
-        records = {
-            (topics.kind(tp.topic), tp.partition): _records(topics.kind(tp.topic), tp.partition, found[tp])
-            for tp in found
-        }
+        records = {(topics.kind(tp.topic), tp.partition): found[tp] for tp in found}
         # The look begins after the records have come: what was appended before them lies before these ends.
         arrived = {partition for _, partition in records}
         looked = {source for source in opened if source[1] in arrived} | unsure

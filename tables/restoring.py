@@ -103,7 +103,8 @@ async def _read(
     behind = set(stores)
     told = time.monotonic()
     while behind:
-        for tp, records in (await quick_records.as_decoded(reader.getmany(*behind, timeout_ms=200))).items():
+        fetching = reader.getmany(*behind, timeout_ms=200)
+        for tp, records in (await quick_records.made_by(_as_they_are, fetching)).items():
             # Lets the reader ask for more, and take it.
             await asyncio.sleep(0)
             stores[tp].apply(((r.key, r.value) for r in records), _now(records[-1].offset + 1))
@@ -121,6 +122,10 @@ async def _read(
             told = time.monotonic()
             log.info("restoring tables: %d rows applied, about %d to go", count, left)
     return count
+
+
+def _as_they_are(_: TopicPartition, records: list[Any]) -> list[Any]:
+    return records
 
 
 def _now(offset: int) -> Position:

@@ -5,7 +5,7 @@ generator, an iterator and a list hand it on one by one. Its consumer offers no 
 """
 
 import gc
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from inspect import GEN_CREATED, getgeneratorstate
 from typing import Any, NamedTuple, TypeVar
@@ -17,7 +17,10 @@ from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 
 T = TypeVar("T")
 
-_AS_DECODED: ContextVar[bool] = ContextVar("as_decoded", default=False)
+#: Makes what somebody wants of the records of a batch, which have no topic and no partition of their own.
+Make = Callable[[TopicPartition, list[Any]], list[Any]]
+
+_MAKE: ContextVar[Make | None] = ContextVar("make", default=None)
 
 
 def install() -> None:
@@ -26,14 +29,13 @@ def install() -> None:
     fetcher.FetchResult = QuickResult
 
 
-async def as_decoded(fetching: Awaitable[T]) -> T:
-    """What `fetching` brings, each record as it was decoded, whole batches at a time: it has no topic and no partition, which
-    whoever fetches knows. Where nobody installed this, it has them."""
-    token = _AS_DECODED.set(True)
+async def made_by(make: Make, fetching: Awaitable[T]) -> T:
+    """What `fetching` brings, as `make` makes it of the records as they were decoded, a batch at a time."""
+    token = _MAKE.set(make)
     try:
         return await fetching
     finally:
-        _AS_DECODED.reset(token)
+        _MAKE.reset(token)
 
 
 class Read(msgspec.Struct, frozen=True, gc=False):
@@ -54,11 +56,12 @@ class QuickResult(FetchResult):  # type: ignore[misc]
     _partition_records: Any
 
     def getall(self, max_records: int | None = None) -> list[Any]:
-        if max_records is not None or not _AS_DECODED.get():
+        make = _MAKE.get()
+        if max_records is not None or make is None:
             return super().getall(max_records)  # type: ignore[no-any-return]
         if not self.check_assignment(self._topic_partition) or not self.has_more():
             return []
-        records: list[Any] = self._partition_records.rest()
+        records: list[Any] = self._partition_records.rest(make)
         self._update_position()
         self._partition_records = None
         return records
@@ -68,23 +71,27 @@ class QuickRecords(PartitionRecords):  # type: ignore[misc]
     """The records of one partition in the answer to a fetch."""
 
     _records: Any
+    _tp: TopicPartition
 
-    def rest(self) -> list[Any]:
-        """All that was not handed out yet, as it was decoded. After a batch that cannot be read there is no more: it is fetched
+    def rest(self, make: Make) -> list[Any]:
+        """What is made of all that was not handed out yet. After a batch that cannot be read there is no more: it is fetched
         again."""
         if getgeneratorstate(self._records_iterator) != GEN_CREATED:
-            return list(self)
+            return make(self._tp, list(self))
         # aiokafka's own loop passes over what was aborted; it is to meet one record for each batch.
         self._records = _Batches(self._records)
+        found: list[Any] = []
         # Each record is two objects that the collector of garbage would look at again and again while more of them come:
         # that takes longer than to decode them.
         is_collected = gc.isenabled()
         gc.disable()
         try:
-            return [record for run in self for record in run]
+            for run in self:
+                found += make(self._tp, run)
         finally:
             if is_collected:
                 gc.enable()
+        return found
 
     def _consumer_record(self, tp: TopicPartition, record: Any) -> Any:
         if type(record) is not _Run:

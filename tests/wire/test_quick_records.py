@@ -37,7 +37,7 @@ def test_as_decoded_they_are_those_that_one_by_one_would_come() -> None:
 
     ours = QuickRecords(PLACE, MemoryRecords(log), [], 6, None, None, False, READ_COMMITTED)
     theirs = THEIRS(PLACE, MemoryRecords(log), [], 6, None, None, False, READ_COMMITTED)
-    pairs = list(zip(ours.rest(), theirs, strict=True))
+    pairs = list(zip(ours.rest(as_they_are), theirs, strict=True))
 
     assert [one.offset for one, _ in pairs] == [6, 7]
     for one, other in pairs:
@@ -52,7 +52,7 @@ def test_after_one_was_handed_out_the_rest_is_what_is_left() -> None:
     records = QuickRecords(PLACE, MemoryRecords(log), [], 5, None, None, False, READ_COMMITTED)
 
     assert next(records).offset == 5
-    assert [record.offset for record in records.rest()] == [6, 7]
+    assert [record.offset for record in records.rest(as_they_are)] == [6, 7]
 
 
 def test_what_was_aborted_is_passed_over_and_so_are_markers() -> None:
@@ -64,7 +64,9 @@ def test_what_was_aborted_is_passed_over_and_so_are_markers() -> None:
         for records in (QuickRecords, THEIRS)
     ]
 
-    assert [record.offset for record in found[0].rest()] == [record.offset for record in found[1]] == [2, 3, 6]
+    assert (
+        [record.offset for record in found[0].rest(as_they_are)] == [record.offset for record in found[1]] == [2, 3, 6]
+    )
     assert found[0].next_fetch_offset == found[1].next_fetch_offset == 8
 
 
@@ -76,11 +78,15 @@ def test_a_batch_that_cannot_be_read_is_not_passed_over() -> None:
     )
 
     with pytest.raises(Exception, match="Invalid CRC"):
-        records.rest()
+        records.rest(as_they_are)
 
     assert records.next_fetch_offset == 6
-    assert records.rest() == []
+    assert records.rest(as_they_are) == []
     assert gc.isenabled()
+
+
+def as_they_are(_: TopicPartition, records: list[Any]) -> list[Any]:
+    return records
 
 
 def transaction(base_offset: int, producer: int, count: int) -> bytes:
