@@ -599,14 +599,19 @@ def test_a_customer_is_not_locked_by_names_that_waited_together() -> None:
     assert isinstance(ledger.fold(burn(-1, "type 1"), at), Folded)
 
 
-def test_a_burn_ahead_of_the_clock_is_counted_once_however_short_the_lateness() -> None:
-    ledger = Ledger(MemoryRows(), lateness=HOUR, ahead=DAY, wait=HOUR)
-    play_on_engine("burn 1 by ana at 01-02", ledger)
-    now = instant("2026-01-02T00:00:00Z")
-    ahead = CreditBurn(id="b", customer_id="acme", time=now + 5 * HOUR, contract_id="c", seat_id="ana", amount=UNIT)
+@pytest.mark.parametrize("lateness", [HOUR, 16 * HOUR])
+@pytest.mark.parametrize("hour", range(0, 24, 2))
+@pytest.mark.parametrize("seat_id", ["ana", "bo"])
+def test_a_burn_ahead_of_the_clock_is_counted_once_however_short_the_lateness(
+    lateness: int, hour: int, seat_id: str
+) -> None:
+    ledger = Ledger(MemoryRows(), lateness=lateness, ahead=DAY, wait=HOUR)
+    now = instant(f"2026-01-02T{hour:02}:00:00Z")
+    play_on_engine(f"burn 1 by ana at 01-02T{hour:02}:00", ledger)
+    ahead = CreditBurn(id="b", customer_id="acme", time=now + 5 * HOUR, contract_id="c", seat_id=seat_id, amount=UNIT)
 
     assert isinstance(ledger.fold(ahead, now), Folded)
-    for later in range(1, 6):
+    for later in range(6):
         assert isinstance(ledger.fold(ahead, now + later * HOUR), Repeated)
 
 

@@ -5,7 +5,7 @@ import pytest
 from ledger.amounts import UNIT, text
 from ledger.facts import CreditBurn
 from ledger.identities import forgotten, known_from
-from ledger.instants import DAY, Instant, instant
+from ledger.instants import DAY, HOUR, Instant, instant
 from ledger.ledger import Ledger
 from ledger.outcome import Folded, Refused, Repeated, Scope
 from tests.ledger.language import Play, play_on
@@ -616,3 +616,39 @@ def test_identities_leave_when_nobody_can_ask_for_them_again() -> None:
     assert (len(left(start + 30 * DAY - 1)), len(left(start + 30 * DAY))) == (1, 0)
     assert known_from(start + 30 * DAY - 1, 10 * DAY) == start
     assert known_from(start + 30 * DAY, 10 * DAY) == start + 10 * DAY
+
+
+#: When a generation of identities begins, where the bound is ten days; and what lies around it.
+EDGE = instant("2026-03-01T00:00:00Z") // (10 * DAY) * 10 * DAY
+AROUND = [EDGE + more for more in (-5 * DAY, -25 * HOUR, -DAY - 1, -DAY, -HOUR, -1, 0, HOUR, DAY, 5 * DAY)]
+
+
+@pytest.mark.parametrize("arrives", AROUND)
+@pytest.mark.parametrize("before", AROUND)
+@pytest.mark.parametrize("ahead", [-HOUR, 0, HOUR, DAY])
+def test_a_usual_burn_counts_once_whenever_it_came_and_whenever_it_comes_again(
+    before: int, arrives: int, ahead: int
+) -> None:
+    """L4, D25: whatever came before it, and though append times now and then step back."""
+    rows = MemoryRows()
+    ledger = Ledger(rows, lateness=10 * DAY, ahead=DAY, wait=HOUR)
+    language_play("contract c from 2026-01-01 said 2026-02-10\nburn 1 by ana at 2026-02-10 said 2026-02-10", ledger)
+
+    def burn(id: str, time: Instant) -> CreditBurn:
+        return CreditBurn(id=id, customer_id="acme", time=time, contract_id="c", seat_id="ana", amount=UNIT)
+
+    known = burn("known", arrives + ahead)
+    ledger.fold(burn("before", before - HOUR), before)
+    assert isinstance(ledger.fold(known, arrives), Folded)
+    until = max(arrives, known.time) + 10 * DAY
+    again = [now for now in (*AROUND, until - DAY, until) if max(arrives, known.time) - DAY <= now <= until]
+    for number, now in enumerate(again):
+        ledger.fold(burn(f"between {number}", now), now)
+        low, high = forgotten(now, 10 * DAY)
+        for key, _ in list(rows.scan("trail", low, high)):
+            rows.delete("trail", key)
+        assert isinstance(ledger.fold(known, now), Repeated), now - EDGE
+
+    low, high = forgotten(max(arrives, known.time) // (10 * DAY) * 10 * DAY + 30 * DAY, 10 * DAY)
+    left = (key for table in ("state", "trail") for key, _ in rows.scan(table, b"", b"\xff"))
+    assert not [key for key in left if key[:1] in (b"i", b"J") and key.endswith(b"known") and not low <= key < high]
