@@ -15,10 +15,11 @@ from ledger.amounts import UNIT, Amount
 from ledger.answers import Counts, Entry
 from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, SubscriptionRow, customer_key, load_contract
-from ledger.entries import entries, entry_order
+from ledger.entries import entries
 from ledger.everyone import seats_of
 from ledger.grants import ENTITY, GRANT, Credit, Holder, entity_key, grant_key, holder_key
 from ledger.instants import DAY, FOREVER, ORIGIN, Instant
+from ledger.order import entry_order
 from ledger.outcome import Scope
 from ledger.rows import Book, Breathe, Rows, Scratch, nobody_waits
 from ledger.standing import Standing

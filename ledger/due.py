@@ -6,6 +6,7 @@ and slices, and carried moves. A seat's own grant that recurs has a row for as l
 """
 
 from collections.abc import Iterator
+from heapq import merge
 
 from ledger import grants, seats
 from ledger.balances import Account
@@ -15,7 +16,7 @@ from ledger.facts import Grant, Recurrence
 from ledger.grants import GrantRow, Holder, holder_key, split_holder
 from ledger.instants import FOREVER, ORIGIN, Every, Instant
 from ledger.row import Row
-from ledger.rows import Book, Kind, after, instant_key, instant_of, number_key, text_key
+from ledger.rows import Book, Kind, after, instant_key, instant_of, number_key, text_key, text_of
 from ledger.seat_rows import SEAT, TURN, Keys
 
 
@@ -208,29 +209,74 @@ def touch_due(account: Account, at: Instant) -> None:
     for of in (mine, _EVERY):
         prefix = _at_key(who, at) + of
         found += [key[len(prefix) :] for key in book.keys(AT, prefix, after(prefix))]
-    for rest, row in _recurring(book, who, at):
-        if rest[:2] == mine and row.next_after(at - 1) == at:
-            found.append(rest[2:])
-    for key in found:
+    for key in [*found, *recurs_at(account, at)]:
         holder, _ = split_holder(who, key)
         # By now it may have been carried on.
         account.touch(holder_key(who, holder), ORIGIN)
 
 
 def _touch_subscription(account: Account, contract: ContractRow, subscription: SubscriptionRow, at: Instant) -> None:
-    earning = [
-        row
-        for row in contract.recurring
-        if row.given.subscription_id == subscription.subscription_id
-        and row.given.credit_type == account.credit_type
-        and row.given.allocation == "individual"
-    ]
-    on_grid = any(at in _points_of(contract, row, at - 1) for row in earning)
-    if earning and (on_grid or at in contract.life(subscription)):
+    earn = earning(contract, subscription, account.credit_type)
+    on_grid = any(at in _points_of(contract, row, at - 1) for row in earn)
+    if earn and (on_grid or at in contract.life(subscription)):
         account.touch_seats(contract.number, subscription.number, at)
         return
-    if earning or account.briefs[contract.number].carries:
+    if earn or account.briefs[contract.number].carries:
         keys = Keys(account.customer.number, subscription.number)
         for key in account.book.keys(TURN, keys.turns_from(at), keys.turns_from(at + 1)):
             holder = Holder(contract.number, keys.turn_of(key), subscription.seat_group_key)
             account.touch(holder_key(account.customer, holder), at)
+
+
+def earning(contract: ContractRow, subscription: SubscriptionRow, credit_type: str) -> list[RecurringRow]:
+    """What gives to each seat of a subscription."""
+    return [
+        row
+        for row in contract.recurring
+        if row.given.subscription_id == subscription.subscription_id
+        and row.given.credit_type == credit_type
+        and row.given.allocation == "individual"
+    ]
+
+
+# --- to whom, a few at a time ----------------------------------------------------------------------------------------
+
+
+def seats_noted(account: Account, at: Instant, contract: int, group: int, behind: str) -> Iterator[str]:
+    """The seats of one kind (the number of their group key) for which something is noted at an instant, by id, those `behind`
+    one. By now what was noted may have been carried on."""
+    mine = account.number.to_bytes(2, "big")
+    return merge(
+        *(_seats_at(account, _at_key(account.customer, at) + of, contract, group, behind) for of in (mine, _EVERY))
+    )
+
+
+def recurs_at(account: Account, at: Instant) -> Iterator[bytes]:
+    """The seats (by `holder_key`) whose own grants recur at an instant; of what was carried on since, whose they were."""
+    mine = account.number.to_bytes(2, "big")
+    for rest, row in _recurring(account.book, account.customer, at):
+        if rest[:2] == mine and row.next_after(at - 1) == at:
+            yield rest[2:]
+
+
+def seats_named(account: Account, contract: int, group: int, behind: str) -> Iterator[str]:
+    """The seats that an adjustment of another one's own grants ever named."""
+    return _seats_at(account, _named_key(account.customer, b""), contract, group, behind)
+
+
+def seats_turned(
+    account: Account, subscription: SubscriptionRow, at: Instant, came: bool, behind: str
+) -> Iterator[str]:
+    """The seats of a subscription that came at an instant, or those that left, by id, behind one."""
+    keys = Keys(account.customer.number, subscription.number)
+    start, end = keys.turns_from(at) + after(text_key(behind)), keys.turns_from(at + 1)
+    for key, row in account.book.scan_lazily(TURN, start, end):
+        if row.came is came:
+            yield keys.turn_of(key)
+
+
+def _seats_at(account: Account, prefix: bytes, contract: int, group: int, behind: str) -> Iterator[str]:
+    """Of rows whose keys go on with a seat."""
+    prefix += number_key(contract) + b"\1" + group.to_bytes(2, "big")
+    for key in account.book.keys(AT, prefix + after(text_key(behind)), after(prefix)):
+        yield text_of(key[len(prefix) : key.index(b"\0\1", len(prefix)) + 2])

@@ -1,8 +1,9 @@
 """The lines of an account: what happened, why, and what each scope had after it (L14). As a whole, of a time, or in pages."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import islice
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -11,12 +12,18 @@ from ledger.amounts import Amount
 from ledger.answers import Entry, Window
 from ledger.balances import Account
 from ledger.contracts import CustomerRow
-from ledger.grants import Holder
+from ledger.crowds import Crowd, Look
 from ledger.history import account_at, balance_in, balances_of, burns_of, holder_in, look
 from ledger.instants import ORIGIN, Instant
+from ledger.order import STEP, Place, count_before, entry_order, place_of
 from ledger.outcome import Scope
 from ledger.rows import Book
-from ledger.telling import Teller, Wanted, everybody, tell_account
+from ledger.telling import Teller, Wanted, tell_account, tell_group
+
+Span: TypeAlias = tuple[Instant, Instant]
+
+#: So many lines are worked out together at most, but for those of one instant's burns.
+MOST_AT_ONCE: Final = 1_000
 
 
 def entries(
@@ -36,20 +43,47 @@ def entries(
     draw on a pool is not looked at, so that what it had after them is not said.
 
     With a limit, a question costs what happened in the time of its answer, whatever came before and comes after it."""
+    place = None if behind is None else place_of(behind)
+    found = lines(
+        book, customer_id, (since, until), scope=scope, behind=place, limit=limit, payers=payers, at_last=True
+    )
+    return list(islice((entry for _, entry in found if entry is not None), limit))
+
+
+def lines(
+    book: Book,
+    customer_id: str,
+    within: Span,
+    *,
+    scope: Scope | None = None,
+    credit_type: str | None = None,
+    contract_id: str | None = None,
+    behind: Place | None = None,
+    limit: int | None = None,
+    payers: bool = False,
+    at_last: bool = False,
+) -> Iterator[Look]:
+    """The same lines one by one, those before the end of a span, each with its place; None where nothing was found at a place.
+    `limit`: so many are likely to be taken, so that what is worked out together is not much more. `contract_id`: those
+    of other contracts may be left out. `at_last`: with those of the end itself but its burns."""
     scratch, who = look(book, customer_id)
     if who is None:
-        return []
-    since = max(since, who.floor)
+        return
+    since, until = max(within[0], who.floor), within[1]
     if behind is not None:
         since = max(since, behind.time)
+    if since > until:
+        return
     whose = None
     if scope is not None:
         whose = holder_in(who, scope)
-        if whose is None or scope.credit_type not in who.credit_types:
-            return []
-    wanted = Wanted(customer_id, who.credit_types if scope is None else [scope.credit_type], whose, limit, payers)
-    lines = _lines(scratch, who, wanted, since, until, behind)
-    return list(islice(lines if behind is None else _behind(lines, behind), limit))
+        credit_type = scope.credit_type
+        if whose is None:
+            return
+    credit_types = [each for each in sorted(who.credit_types) if credit_type in (None, each)]
+    if credit_types:
+        wanted = Wanted(customer_id, credit_types, whose, limit, payers, contract_id)
+        yield from _lines(scratch, who, wanted, (since, until), behind, at_last=at_last)
 
 
 def last_entries(book: Book, until: Instant, count: int, scope: Scope, since: Instant = ORIGIN) -> list[Entry]:
@@ -67,41 +101,57 @@ def last_entries(book: Book, until: Instant, count: int, scope: Scope, since: In
 
 
 def _lines(
-    book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: Instant, behind: Entry | None
-) -> Iterator[Entry]:
-    """Window by window, as few as are taken; not those before the place of one that was told before."""
-    place = None if behind is None else entry_order(behind)
+    book: Book, who: CustomerRow, wanted: Wanted, within: Span, behind: Place | None, *, at_last: bool
+) -> Iterator[Look]:
+    """Window by window, as few as are taken; not those before a place."""
+    since, until = within
     running: dict[Scope, Amount] = {}
+    likely = wanted.limit
     while True:
-        end = until if wanted.limit is None else _window(book, who, wanted, since, until, wanted.limit)
-        told: list[Entry] = []
+        end = until
+        if likely is not None:
+            end = _window(book, who, wanted, since, until, likely)
+            # Who takes so many seeks among them, and each window is worked out anew.
+            likely = min(2 * likely, MOST_AT_ONCE)
+        crowded = end == since < until
+        if crowded:
+            end = since + 1
         accounts = {each: account_at(book, who, each, end) for each in wanted.credit_types}
+        if crowded:
+            yield from Crowd(list(accounts.values()), wanted, since).lines(behind)
+            running.clear()
+        told: list[Entry] = []
         for account in accounts.values():
-            teller = Teller(account, wanted, since, end + 1 if end == until else end, end)
-            tell_account(account, teller)
+            teller = Teller(account, wanted, since, end + 1 if at_last and end == until else end, end)
+            if crowded:
+                tell_group(account, teller)
+            else:
+                tell_account(account, teller)
             told += teller.told
         told.sort(key=entry_order)
+        if crowded:
+            told = [entry for entry in told if STEP[entry.type] >= STEP["burned"]]
+        first = 0 if behind is None else count_before(told, behind)
         #: What the lines before the place came to, and all of the first instant but its burns, with which a scope has what it has
         #: at that instant.
-        passed: dict[Scope, Amount] = {}
-        at_once: dict[Scope, Amount] = {}
-        for entry in told:
-            if entry.time == since and entry.type not in ("burned", "overage"):
-                at_once[entry.scope] = at_once.get(entry.scope, 0) + entry.amount
-        for entry in told:
+        passed: Counter[Scope] = Counter()
+        at_once: Counter[Scope] = Counter()
+        for number, entry in enumerate(told):
+            if number < first:
+                passed[entry.scope] += entry.amount
+            if entry.time == since and STEP[entry.type] < STEP["burned"]:
+                at_once[entry.scope] += entry.amount
+        for entry in told[first:]:
             scope = entry.scope
-            if place is not None and entry_order(entry) < place:
-                passed[scope] = passed.get(scope, 0) + entry.amount
-                continue
             if _is_payer(wanted, entry):
-                yield entry
+                yield place_of(entry), entry
                 continue
             if scope not in running:
                 # Of scopes that nobody takes a line of, nobody has to know what they have.
                 has = 0 if since == ORIGIN else balance_in(accounts[scope.credit_type], scope, since).balance
-                running[scope] = has - (0 if since == ORIGIN else at_once.get(scope, 0)) + passed.get(scope, 0)
+                running[scope] = has - (0 if since == ORIGIN else at_once[scope]) + passed[scope]
             running[scope] += entry.amount
-            yield msgspec.structs.replace(entry, balance_after=running[scope])
+            yield place_of(entry), msgspec.structs.replace(entry, balance_after=running[scope])
         if end == until:
             return
         since = end
@@ -113,86 +163,24 @@ def _is_payer(wanted: Wanted, entry: Entry) -> bool:
 
 
 def _window(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until: Instant, limit: int) -> Instant:
-    """An instant before which enough happens for a page, but not much more."""
+    """An instant before which enough happens for a page, but not much more; the first one itself, if too much happens then."""
     end = until
     for credit_type in wanted.credit_types:
         last = next(islice(burns_of(Account(book, who, credit_type), wanted.whose, since, end), limit, None), None)
         if last is not None:
             end = max(since + 1, last.time)
-    at, lines = since - 1, 0
+    at, count = since - 1, 0
     while (next_at := due.next_due(book, who, at)) is not None and next_at < end:
-        if lines >= limit:
+        if count >= limit:
             return next_at
         at = next_at
-        lines += 1 if wanted.whose is not None else _stirs(book, who, wanted, at, limit)
+        count += 1
+        if wanted.whose is None:
+            seats = Crowd([Account(book, who, each) for each in wanted.credit_types], wanted, at).size(limit + 1)
+            if seats > limit:
+                return at
+            count += seats
     return end
-
-
-def _stirs(book: Book, who: CustomerRow, wanted: Wanted, at: Instant, most: int) -> int:
-    """To how many scopes something happens by itself at an instant; no more than `most` of them are counted."""
-    count = 1
-    for credit_type in wanted.credit_types:
-        account = Account(book, who, credit_type)
-        due.touch_due(account, at)
-        for whose, _ in account.changes():
-            if isinstance(whose, Holder):
-                count += 1
-            else:
-                count += sum(1 for _ in islice(everybody(account, whose), max(0, most - count)))
-    return count
-
-
-def _behind(lines: Iterator[Entry], behind: Entry) -> Iterator[Entry]:
-    """Those after one that was told before; if that one is gone since, none is left out."""
-    place = entry_order(behind)
-    alike: list[Entry] = []
-    for line in lines:
-        if entry_order(line) > place:
-            lines = chain([line], lines)
-            break
-        if entry_order(line) == place:
-            alike.append(line)
-            if line.entry_id == behind.entry_id:
-                alike.clear()
-    return chain(alike, lines)
-
-
-def entry_order(entry: Entry) -> tuple[Instant, int, str, str, str, str, str, str, str, int, str, int]:
-    """The place of a line among others: one total order, that of L13 within an instant."""
-    scope = entry.scope
-    return (
-        entry.time,
-        _STEP[entry.type],
-        entry.cause_id if entry.type in ("burned", "overage") else "",
-        scope.credit_type,
-        scope.contract_id or "",
-        scope.seat_group_key,
-        scope.seat_id or "",
-        entry.grant_id or "",
-        # Several sets of one grant at one instant were told in their order: resets, then what recurs.
-        "" if entry.type in ("lifted", "forfeited") else entry.cause_id,
-        -1 if entry.slice is None else entry.slice,
-        entry.origin or "",
-        entry.moves,
-    )
-
-
-_STEP = {
-    "expired": 1,
-    "voided": 1,
-    "debt_forgiven": 2,
-    "forfeited": 2,
-    "lifted": 2,
-    "moved_out": 4,
-    "moved_in": 5,
-    "granted": 6,
-    "restored": 6,
-    "adjusted": 7,
-    "lapsed": 8,
-    "debt_paid": 9,
-    "burned": 10,
-    "overage": 11,
-}
 
 
 def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant], since: Instant = ORIGIN) -> list[Window]:

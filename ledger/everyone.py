@@ -6,7 +6,7 @@ from typing import Any
 
 from ledger import grants
 from ledger.balances import Account
-from ledger.contracts import SubscriptionRow, load_contract
+from ledger.contracts import ContractRow, SubscriptionRow, load_contract
 from ledger.grants import Holder
 from ledger.rows import Kind, after, number_key, text_key, text_of
 from ledger.seat_rows import MOVES, SEAT, Keys
@@ -44,6 +44,28 @@ def seats_of(
             yield Holder(contract, place[1], who.seat_group_keys[place[0]])
 
 
+def seats_of_group(
+    account: Account, contract: int, seat_group_key: str, subscription: SubscriptionRow | None, behind: str
+) -> Iterator[str]:
+    """The same seats, of one kind, by id."""
+    for holder in seats_of(account, contract, subscription, Holder(contract, behind, seat_group_key)):
+        if holder.seat_group_key != seat_group_key:
+            return
+        assert holder.seat_id is not None
+        yield holder.seat_id
+
+
+def movers_of(account: Account, contract: ContractRow, seat_group_key: str, behind: str) -> Iterator[str]:
+    """The seats of one kind that anybody ever moved to or from, by id; one of them may come several times."""
+    return merge(
+        *(
+            _moved(account, subscription, after(text_key(behind)))
+            for subscription in contract.subscriptions
+            if subscription.seat_group_key == seat_group_key
+        )
+    )
+
+
 def _sat(account: Account, subscription: SubscriptionRow, behind: Place) -> Iterator[Place]:
     """Every seat that an edit ever assigned, or moved something to."""
     group = account.customer.seat_group_keys.index(subscription.seat_group_key)
@@ -51,11 +73,16 @@ def _sat(account: Account, subscription: SubscriptionRow, behind: Place) -> Iter
         return
     keys = Keys(account.customer.number, subscription.number)
     past = after(text_key(behind[1])) if group == behind[0] else b""
-    scan = account.book.keys
-    sat = (text_of(key[len(keys.seats) :]) for key in scan(SEAT, keys.seats + past, after(keys.seats)))
-    moved = (text_of(key[len(keys.moves) : -12]) for key in scan(MOVES, keys.moves + past, after(keys.moves)))
-    for seat_id in merge(sat, moved):
+    seats = account.book.keys(SEAT, keys.seats + past, after(keys.seats))
+    sat = (text_of(key[len(keys.seats) :]) for key in seats)
+    for seat_id in merge(sat, _moved(account, subscription, past)):
         yield group, seat_id
+
+
+def _moved(account: Account, subscription: SubscriptionRow, past: bytes) -> Iterator[str]:
+    keys = Keys(account.customer.number, subscription.number)
+    for key in account.book.keys(MOVES, keys.moves + past, after(keys.moves)):
+        yield text_of(key[len(keys.moves) : -12])
 
 
 def _keyed(account: Account, kind: Kind[Any], prefix: bytes, behind: Place) -> Iterator[Place]:

@@ -19,6 +19,7 @@ from ledger.facts import CREDITS, Value
 from ledger.grants import Credit, Holder
 from ledger.history import account_at, balance_of, group_standing, is_assigned, look, nothing, scope_of, was_known
 from ledger.instants import FOREVER, Instant
+from ledger.order import Place
 from ledger.outcome import Scope
 from ledger.rows import Book, Breathe, after, text_key, text_of
 from ledger.seat_rows import SEAT, Keys
@@ -422,9 +423,6 @@ def kind_of(book: Book, customer_id: str, contract_id: str | None, grant: GrantB
 
 # --- lines of the account --------------------------------------------------------------------------------------------
 
-#: So many lines are read at once, at least.
-_LINES = 200
-
 
 def lines(
     book: Book,
@@ -435,14 +433,14 @@ def lines(
     seat_id: str | None = None,
     grant_id: str | None = None,
     credit_type: str | None = None,
-    behind: Entry | None = None,
-    wanted: int = _LINES,
+    behind: Place | None = None,
+    wanted: int = 100,
     payers: bool = False,
-) -> Iterator[tuple[Entry, Entry | None]]:
-    """The lines of a customer's accounts in a span of time, in their one order; each is its own place. `wanted`: so many are
-    likely to be taken. `payers`: where a seat is named, also the lines of the pools that paid for it (`entries.entries`)."""
+) -> Iterator[tuple[Place, Entry | None]]:
+    """The lines of a customer's accounts in a span of time, in their one order. `wanted`: so many are likely to be taken.
+    `payers`: where a seat is named, also the lines of the pools that paid for it (`entries.entries`)."""
     _, who = look(book, customer_id)
-    if who is None or (behind is not None and behind.time > within[1]):
+    if who is None:
         return
     scopes: list[Scope | None] = [None]
     if seat_id is not None:
@@ -453,38 +451,20 @@ def lines(
             if contract_id in (None, brief.contract_id)
             for key in who.seat_group_keys
             for each in who.credit_types
+            if credit_type in (None, each)
         ]
-    told = (_of_scope(book, customer_id, within, scope, behind, wanted, payers) for scope in scopes)
-    for entry in merge(*told, key=entries.entry_order):
-        scope = entry.scope
+    told = (
+        entries.lines(
+            book, customer_id, within, scope=scope, credit_type=credit_type, contract_id=contract_id, behind=behind,
+            limit=wanted, payers=payers,
+        )
+        for scope in scopes
+    )  # fmt: skip
+    for place, entry in merge(*told, key=lambda look: look[0]):
         fits = (
+            entry is not None
             # Whoever paid for a seat, it is the seat's contract that was asked for.
-            (seat_id is not None or contract_id in (None, scope.contract_id))
-            and credit_type in (None, scope.credit_type)
+            and (seat_id is not None or contract_id in (None, entry.scope.contract_id))
             and grant_id in (None, entry.grant_id)
         )
-        yield entry, entry if fits else None
-
-
-def _of_scope(
-    book: Book,
-    customer_id: str,
-    within: Span,
-    scope: Scope | None,
-    behind: Entry | None,
-    wanted: int,
-    payers: bool,
-) -> Iterator[Entry]:
-    since, until = within
-    # Each time it is worked out anew who paid for what came before.
-    limit = max(_LINES, wanted)
-    while True:
-        page = entries.entries(
-            book, customer_id, until, scope=scope, since=since, behind=behind, limit=limit, payers=payers
-        )
-        for entry in page:
-            if entry.time < until:
-                yield entry
-        if len(page) < limit:
-            return
-        behind = page[-1]
+        yield place, entry if fits else None

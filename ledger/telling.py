@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,13 +24,15 @@ from ledger.stretches import SCOPE, GroupStretch, Shared
 
 
 class Wanted(NamedTuple):
-    """Whose entries are asked for; `whose` None: everybody's. `payers`: also those of the pools that paid for whom it is."""
+    """Whose entries are asked for; `whose` None: everybody's. `payers`: also those of the pools that paid for whom it is.
+    `contract_id`: of a crowd, those of other contracts may be left out."""
 
     customer_id: str
     credit_types: list[str]
     whose: Holder | None
     limit: int | None
     payers: bool = False
+    contract_id: str | None = None
 
 
 class Teller:
@@ -123,6 +125,21 @@ def brought_from(path: str) -> tuple[str | None, int]:
 
 
 def tell_account(account: Account, teller: Teller) -> None:
+    """All that a teller asks for."""
+    since, until, whose = teller.since, teller.until, teller.wanted.whose
+    tell_group(account, teller)
+    if whose is not None:
+        holders, keys = [whose], _keys_of(account, whose)
+    elif since == ORIGIN and teller.wanted.limit is None:
+        holders, keys = list(holders_of(account, until, None, None)), [b""]
+    else:
+        holders = _stirred(account, since, teller.before - 1)
+        keys = [holder_key(account.customer, holder) for holder in holders]
+    tell_scopes(account, teller, holders, keys)
+
+
+def tell_group(account: Account, teller: Teller) -> None:
+    """Who paid each burn, what happened to the shared grants, and all that happened to who paid debts from them."""
     since, until, whose = teller.since, teller.until, teller.wanted.whose
     group_stretch = account.group_before(since) or account.group_at(ORIGIN)
     while True:
@@ -144,26 +161,44 @@ def tell_account(account: Account, teller: Teller) -> None:
         for key in group_stretch.debtors if following.start >= since else []:
             _tell_debtor(account, teller, key, opened)
         group_stretch = following
-    if whose is not None:
-        holders, keys = [whose], _keys_of(account, whose)
-    elif since == ORIGIN and teller.wanted.limit is None:
-        holders, keys = list(holders_of(account, until, None, None)), [b""]
-    else:
-        holders = _stirred(account, since, until)
-        keys = [holder_key(account.customer, holder) for holder in holders]
+
+
+def tell_scopes(account: Account, teller: Teller, holders: Iterable[Holder], keys: Iterable[bytes]) -> None:
+    """What happened to the grants of some scopes; `keys`: of whose grants the adjustments are looked at that found nothing."""
     for holder in holders:
         if holder.contract:
             _tell_scope(account, teller, holder)
     _tell_lapses(account, teller, keys)
 
 
+def tell_seat_at(account: Account, teller: Teller, holder: Holder) -> Amount:
+    """What happened to a seat's own grants at the one instant that a teller asks for, lapses apart, where nobody owes anything.
+    Answers what it had before, if anything happened."""
+    at = teller.since
+    row = account.book.load(SCOPE, account.scope_key(holder_key(account.customer, holder)))
+    standing = account.closing(holder, None if row is None else account.stretch_before(row, at))
+    # No debt is paid, so that whatever ended before may be left out.
+    credits = account.seat_credits(holder, at - 1, at)
+    if not credits:
+        return 0
+    resets = account.resets(standing.at, at, [holder.contract])
+    standing.play(credits, resets, at - 1)
+    before = sum(left.amount for left in standing.left.values())
+    standing.play(credits, resets, at, emit=teller.emit_for(holder))
+    return before
+
+
 def _keys_of(account: Account, whose: Holder) -> list[bytes]:
     """Whose grants may be adjusted in vain in a scope: its own, its contract's pool's, and those of which it was named."""
-    who = account.customer
-    key = holder_key(who, whose)
     if whose.seat_id is None:
-        return [key]
-    return [key, holder_key(who, Holder(whose.contract)), *due.named(account.book, who, key)]
+        return [holder_key(account.customer, whose)]
+    return [holder_key(account.customer, Holder(whose.contract)), *keys_of_seat(account, whose)]
+
+
+def keys_of_seat(account: Account, seat: Holder) -> list[bytes]:
+    """Those of them that are seats'."""
+    key = holder_key(account.customer, seat)
+    return [key, *due.named(account.book, account.customer, key)]
 
 
 def _stirred(account: Account, since: Instant, until: Instant) -> list[Holder]:
@@ -189,7 +224,7 @@ def everybody(account: Account, of: Seats) -> Iterator[Holder]:
     return seats_of(account, of.contract, next(named, None))
 
 
-def _tell_lapses(account: Account, teller: Teller, holders: list[bytes]) -> None:
+def _tell_lapses(account: Account, teller: Teller, holders: Iterable[bytes]) -> None:
     """The adjustments that found no active grant: the whole of each lapses (D17). Of these holders; b"" is all of them."""
     book, who = account.book, account.customer
     found = []

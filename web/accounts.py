@@ -7,6 +7,7 @@ import msgspec
 from ledger import amounts, entries, history, paging
 from ledger.answers import Balance, Entry
 from ledger.instants import DAY, FOREVER, ORIGIN, Every, Instant
+from ledger.order import Place
 from ledger.paging import BalancePlace
 from web import cursors
 from web.asked import Available, BalanceHistory, Balances, Ledger
@@ -90,7 +91,7 @@ def ledger(view: View, customer_id: str, asked: Ledger) -> Plain:
         seat_id=asked.seat_id,
         grant_id=asked.grant_id,
         credit_type=asked.credit_type,
-        behind=None if asked.cursor is None else cursors.read("ledger", asked.cursor, Entry),
+        behind=None if asked.cursor is None else cursors.read("ledger", asked.cursor, Place),
         wanted=asked.limit + 1,
         payers=True,
     )

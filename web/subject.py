@@ -82,7 +82,8 @@ class Subject:
                 f"{instants.text(day)} or {instants.text(day + DAY)}",
                 field=field,
             )  # fmt: skip
-        return at
+        # A plain one, which a cursor can be made of.
+        return int(at)
 
     # --- contracts ---
 

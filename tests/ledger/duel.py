@@ -7,10 +7,11 @@ import random
 from collections import Counter
 from typing import Any
 
+from ledger.answers import Entry
 from ledger.facts import AnyFact
 from ledger.instants import HOUR, Instant
 from ledger.ledger import Ledger
-from ledger.outcome import Folded, Outcome, Refused, Repeated, Waiting
+from ledger.outcome import Folded, Outcome, Refused, Repeated, Scope, Waiting
 from tests.ledger.histories import HISTORY
 from tests.ledger.memory import MemoryRows
 from tests.ledger.model import Model
@@ -108,13 +109,24 @@ def ask(ledger: Ledger, model: Model, said: list[tuple[AnyFact, Instant]], rng: 
                         said,
                     )
         until = rng.choice(instants)
-        _same(
-            f"entries until {until}",
-            _entries(ledger.entries(customer_id, until)),
-            _entries(model.entries(customer_id, until)),
-            said,
-        )
+        lines = _entries(model.entries(customer_id, until))
+        _same(f"entries until {until}", _entries(ledger.entries(customer_id, until)), lines, said)
+        if rng.random() < 0.2:
+            limit = rng.choice((1, 2, 7))
+            paged = in_pages(ledger, customer_id, until, limit)
+            _same(f"entries until {until}, {limit} a page", _entries(paged), lines, said)
         _same(f"charges until {until}", ledger.charges(customer_id, until), model.charges(customer_id, until), said)
+
+
+def in_pages(ledger: Ledger, customer_id: str, until: Instant, limit: int, scope: Scope | None = None) -> list[Entry]:
+    """An account, or one scope of it, as who asks for page after page gets it."""
+    told: list[Entry] = []
+    page = ledger.entries(customer_id, until, scope=scope, limit=limit)
+    while page:
+        assert len(page) <= limit
+        told += page
+        page = ledger.entries(customer_id, until, scope=scope, behind=told[-1], limit=limit)
+    return told
 
 
 def _balances(rows: list[Any]) -> list[Any]:

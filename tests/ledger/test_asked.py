@@ -9,11 +9,11 @@ from ledger.facts import AddSeats, PeriodReset, RemoveSeats, SeatChange, SeatNam
 from ledger.instants import Instant, instant
 from ledger.ledger import Ledger
 from ledger.outcome import EverySeat, Folded, Scope
+from tests.ledger.duel import in_pages
 from tests.ledger.language import Play, Played, play, play_on
 from tests.ledger.memory import MemoryRows
 from tests.ledger.test_changed import last
 from tests.ledger.test_due import _whose
-from tests.ledger.test_entries import paged
 
 CUSTOMER = "acme"
 
@@ -95,9 +95,9 @@ def every_cut(story: str) -> None:
         assert ledger.entries(CUSTOMER, until, since=since, scope=scope) == [
             line for line in later if line.scope == scope
         ]
-    assert paged(ledger, CUSTOMER, until, 2) == whole
+    assert in_pages(ledger, CUSTOMER, until, 2) == whole
     for scope in scopes[-2:]:
-        assert paged(ledger, CUSTOMER, until, 3, scope) == [line for line in whole if line.scope == scope]
+        assert in_pages(ledger, CUSTOMER, until, 3, scope) == [line for line in whole if line.scope == scope]
 
 
 def test_what_recurs_while_nobody_burns_is_told_once() -> None:

@@ -3,7 +3,6 @@
 import pytest
 
 from ledger.amounts import UNIT
-from ledger.entries import _STEP
 from ledger.facts import (
     CreditBurn,
     Grant,
@@ -17,6 +16,7 @@ from ledger.facts import (
 )
 from ledger.instants import DAY, FOREVER, HOUR, MINUTE, Every, InstantError, instant, text
 from ledger.ledger import Ledger
+from ledger.order import STEP
 from ledger.outcome import Refused
 from tests.ledger.language import Play, play_on
 from tests.ledger.memory import MemoryRows
@@ -895,7 +895,7 @@ def test_the_lines_of_one_instant_stand_in_the_order_of_the_law() -> None:
     """L13; what one step takes stands before what it gives."""
     order = [["expired", "voided"], ["debt_forgiven", "forfeited", "lifted"], ["moved_out"], ["moved_in"],
              ["granted", "restored"], ["adjusted"], ["lapsed"], ["debt_paid"], ["burned"], ["overage"]]  # fmt: skip
-    assert [sorted(kind for kind in _STEP if _STEP[kind] == step) for step in sorted(set(_STEP.values()))] == order
+    assert [sorted(kind for kind in STEP if STEP[kind] == step) for step in sorted(set(STEP.values()))] == order
 
 
 def test_what_a_pool_had_then_counts_who_drew_on_it_and_when(play: Play) -> None:

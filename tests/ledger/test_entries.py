@@ -14,6 +14,7 @@ from ledger.instants import HOUR, ORIGIN, Instant, instant
 from ledger.ledger import Ledger
 from ledger.outcome import Scope
 from ledger.telling import Wanted
+from tests.ledger.duel import in_pages
 from tests.ledger.histories import HISTORY, History
 from tests.ledger.histories import play as play_history
 from tests.ledger.language import BOUNDS, play
@@ -43,7 +44,7 @@ def test_pages_come_to_the_whole(history: History, rng: random.Random) -> None:
     play_history(ledger, history)
     until = horizon(history)
     for customer_id in ledger.customers():
-        assert paged(ledger, customer_id, until, rng.choice((1, 2, 3, 7))) == ledger.entries(customer_id, until)
+        assert in_pages(ledger, customer_id, until, rng.choice((1, 2, 3, 7))) == ledger.entries(customer_id, until)
 
 
 @on_drawn_histories(60)
@@ -56,12 +57,12 @@ def test_a_scope_has_the_lines_that_the_whole_account_has_of_it(history: History
         whole = ledger.entries(customer_id, until)
         assert len({line.entry_id for line in whole}) == len(whole)
         scopes = sorted({row.scope for row in ledger.balances(customer_id, until)}, key=repr)
-        in_pages = rng.choice(scopes) if scopes else None
+        cut = rng.choice(scopes) if scopes else None
         for scope in scopes:
             of_it = [line for line in whole if line.scope == scope]
             assert ledger.entries(customer_id, until, scope=scope) == of_it
-            if scope == in_pages:
-                assert paged(ledger, customer_id, until, rng.choice((2, 5)), scope) == of_it
+            if scope == cut:
+                assert in_pages(ledger, customer_id, until, rng.choice((2, 5)), scope) == of_it
 
 
 @on_drawn_histories(40)
@@ -91,17 +92,6 @@ def test_a_curve_goes_through_the_balances(history: History, rng: random.Random)
             assert [(each.balance, each.granted) for each in curve] == [(each.balance, each.granted) for each in alone]
             lines = [line for line in ledger.entries(customer_id, until, scope=scope) if line.time < until]
             assert sum(each.burned for each in curve) == -sum(line.amount for line in lines if line.type == "burned")
-
-
-def paged(ledger: Ledger, customer_id: str, until: Instant, limit: int, scope: Scope | None = None) -> list[Entry]:
-    """An account, or one scope of it, as who asks for page after page gets it."""
-    told: list[Entry] = []
-    page = ledger.entries(customer_id, until, scope=scope, limit=limit)
-    while page:
-        assert len(page) <= limit
-        told += page
-        page = ledger.entries(customer_id, until, scope=scope, behind=told[-1], limit=limit)
-    return told
 
 
 def _instants(history: History) -> list[Instant]:
@@ -169,7 +159,8 @@ def test_a_page_of_a_crowd_that_is_given_something_each_hour_tells_one_hour() ->
 
     scratch, who = history.look(ledger.book, CUSTOMER)
     assert who is not None
-    for whose, hours in ((None, 1), (Holder(1, "s01", SEAT_ID), 30)):
+    # What happens to all of them at once is told by itself, a few at a time.
+    for whose, hours in ((None, 0), (Holder(1, "s01", SEAT_ID), 30)):
         wanted = Wanted(CUSTOMER, who.credit_types, whose, 30)
         assert entries._window(scratch, who, wanted, _at("02-01"), _at("02-08"), 30) == _at("02-01") + hours * HOUR
 
@@ -244,7 +235,7 @@ def test_every_cut_of_an_account_has_the_lines_that_the_whole_has_of_it() -> Non
         of_it = [line for line in later if line.scope == scope]
         assert ledger.entries(CUSTOMER, story.now, since=since, scope=scope) == of_it
         assert ledger.entries(CUSTOMER, story.now, since=since, scope=scope, limit=3) == of_it[:3]
-    assert paged(ledger, CUSTOMER, story.now, 5) == whole
+    assert in_pages(ledger, CUSTOMER, story.now, 5) == whole
 
 
 def test_what_a_pool_paid_for_a_seat_is_told_once_beside_its_own_lines() -> None:

@@ -8,7 +8,6 @@ import msgspec
 
 from ledger import paging
 from ledger.amounts import text
-from ledger.answers import Entry
 from ledger.facts import ContractCreated, CreditBurn, CreditsGranted, Grant
 from ledger.instants import FOREVER, ORIGIN, Instant, instant
 from ledger.ledger import Ledger
@@ -441,7 +440,7 @@ def test_lines_go_on_behind_any_line_and_past_as_many_as_are_read_at_once() -> N
     within = (at("01-05"), at("01-06"))
     assert lines(book, within) == [f"b{n:03} ours -1" for n in range(450)]
     assert lines(book, within, wanted=1) == lines(book, within)
-    found: list[Entry] = [place for place, _ in paging.lines(book, "acme", within)]
+    found = [place for place, _ in paging.lines(book, "acme", within)]
     assert lines(book, within, behind=found[199]) == [f"b{n:03} ours -1" for n in range(200, 450)]
     assert lines(book, within, behind=found[-1]) == []
     # A page that ends earlier than its cursor has nothing.

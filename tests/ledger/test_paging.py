@@ -9,6 +9,7 @@ from ledger import paging
 from ledger.answers import Entry
 from ledger.instants import FOREVER, ORIGIN, Instant, instant
 from ledger.ledger import Ledger
+from ledger.order import Place
 from tests.ledger.histories import HISTORY, History
 from tests.ledger.histories import play as play_history
 from tests.ledger.language import BOUNDS, play
@@ -119,17 +120,26 @@ def test_pages_of_lines_are_the_lines(history: History, rng: random.Random) -> N
         whole = [line for line in ledger.entries(customer_id, until) if since <= line.time < until]
         filters: list[dict[str, Any]] = [
             {}, {"seat_id": "ana"}, {"credit_type": "tokens"}, {"seat_id": "bo", "credit_type": "credits"},
-        ]  # fmt: skip
+        ] + [{"contract_id": each} for each in ledger.contracts(customer_id)]  # fmt: skip
         for named in filters:
             found = paged(
-                lambda last: paging.lines(ledger.book, customer_id, (since, until), behind=last, **named),  # noqa: B023
+                lambda last: paging.lines(
+                    ledger.book,
+                    customer_id,  # noqa: B023
+                    (since, until),
+                    behind=last,
+                    wanted=size,
+                    **named,  # noqa: B023
+                ),
                 size,
             )
-            seat_id, credit_type = named.get("seat_id"), named.get("credit_type")
+            seat_id, credit_type, contract_id = (named.get(name) for name in ("seat_id", "credit_type", "contract_id"))
             assert found == [
                 line
                 for line in whole
-                if seat_id in (None, line.scope.seat_id) and credit_type in (None, line.scope.credit_type)
+                if seat_id in (None, line.scope.seat_id)
+                and credit_type in (None, line.scope.credit_type)
+                and contract_id in (None, line.scope.contract_id)
             ]
 
 
@@ -143,17 +153,21 @@ def test_lines_that_are_there_throughout_are_told_once_while_facts_come(history:
     customer_id = history[0][0].customer_id
     named: dict[str, Any] = rng.choice([{}, {"seat_id": "ana", "payers": True}, {"seat_id": "bo"}])
 
-    def lines(behind: Entry | None, count: int | None = None) -> list[Entry]:
-        found = paging.lines(ledger.book, customer_id, within, behind=behind, wanted=3, **named)
-        return [row for _, row in islice(found, count) if row is not None]
+    def lines(behind: Place | None, count: int | None = None) -> list[tuple[Place, Entry | None]]:
+        return list(islice(paging.lines(ledger.book, customer_id, within, behind=behind, wanted=3, **named), count))
+
+    def ids_of_all() -> set[str]:
+        return {line.entry_id for _, line in lines(None) if line is not None}
 
     told: list[Entry] = []
-    throughout = {line.entry_id for line in lines(None)}
-    while page := lines(told[-1] if told else None, 3):
-        told += page
+    place = None
+    throughout = ids_of_all()
+    while page := lines(place, 3):
+        told += [line for _, line in page if line is not None]
+        place = page[-1][0]
         play_history(ledger, waiting[:2])
         del waiting[:2]
-        throughout &= {line.entry_id for line in lines(None)}
+        throughout &= ids_of_all()
     ids = [line.entry_id for line in told]
     assert throughout <= set(ids)
     assert all(ids.count(each) == 1 for each in throughout)

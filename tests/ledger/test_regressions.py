@@ -25,10 +25,10 @@ from ledger.instants import DAY, FOREVER, HOUR, instant
 from ledger.ledger import NAMES, Ledger
 from ledger.outcome import Folded, Refused, Repeated, Scope, Waiting
 from ledger.stretches import SCOPE
+from tests.ledger.duel import in_pages
 from tests.ledger.language import BOUNDS, Play, play_on
 from tests.ledger.language import play as play_on_engine
 from tests.ledger.memory import MemoryRows
-from tests.ledger.test_entries import paged
 
 
 def test_a_late_burn_before_a_carried_move_is_missing_at_who_it_was_carried_to(play: Play) -> None:
@@ -448,7 +448,7 @@ def test_what_two_grants_of_one_name_paid_of_a_burn_is_two_lines_also_in_pages(p
     ]
     assert len({line.entry_id for line in lines}) == len(lines)
     if isinstance(story.ledger, Ledger):
-        assert paged(story.ledger, "acme", story.now + 1, 1) == lines
+        assert in_pages(story.ledger, "acme", story.now + 1, 1) == lines
 
 
 def test_a_slice_that_was_carried_away_and_back_says_whose_it_was(play: Play) -> None:
@@ -485,7 +485,7 @@ def test_two_debts_that_one_edit_brings_to_a_seat_are_two_lines(play: Play) -> N
     assert [line.beside // UNIT for line in lines] == [5, 7]
     assert len({line.entry_id for line in lines}) == 2
     if isinstance(story.ledger, Ledger):
-        assert [line for line in paged(story.ledger, "acme", story.now + 1, 1) if line.type == "moved_in"] == lines
+        assert [line for line in in_pages(story.ledger, "acme", story.now + 1, 1) if line.type == "moved_in"] == lines
 
 
 def test_lines_whose_ids_read_alike_in_a_row_have_two_names(play: Play) -> None:
@@ -519,7 +519,7 @@ def test_an_adjustment_that_an_heir_took_has_not_lapsed_for_who_asks_for_the_giv
     def told(seat_id: str) -> list[str]:
         scope = Scope(customer_id="acme", contract_id="c", seat_id=seat_id)
         lines = ledger.entries("acme", until, scope=scope)
-        assert lines == paged(ledger, "acme", until, 1, scope)
+        assert lines == in_pages(ledger, "acme", until, 1, scope)
         assert lines == [line for line in ledger.entries("acme", until) if line.scope == scope]
         return [line.type for line in lines]
 

@@ -13,7 +13,7 @@ from ledger.instants import instant
 from ledger.ledger import Ledger
 from tables.memory import MemoryRows
 from tests.ledger.language import BOUNDS, facts
-from web import accounts, agreed, asked, cursors, looks, watched
+from web import accounts, agreed, asked, cursors, looks, subject, watched
 from web.cluster import AsOf, View
 from web.problems import Problem
 
@@ -28,18 +28,32 @@ STORY = """
 """
 
 
-def view() -> View:
+#: More than fit a page, to whom something happens at once.
+CROWD = """
+    contract c carry from 2026-01-01 bringing
+    subscription team seats ana bo cy di
+    recurring monthly 20 per seat of team every P1M
+    grant pool 10
+    move ana to ed carrying at 01-20
+    burn 99 by bo at 01-21 id b1
+    burn 4 by bo at 02-01 id b2
+"""
+
+
+def view(story: str) -> View:
     ledger = Ledger(MemoryRows(), **BOUNDS)
-    for fact, arrived_at in facts(STORY):
+    for fact, arrived_at in facts(story):
         ledger.fold(fact, arrived_at)
     ledger.flush()
     return View(ledger.book.rows, NOW, AsOf({}, NOW, 0, 0))
 
 
-ACME = view()
+ACME = view(STORY)
+CROWDED = view(CROWD)
 LISTS: dict[str, Callable[[str], Any]] = {
     "balances": lambda cursor: accounts.balances(ACME, "acme", asked.Balances(cursor=cursor)),
     "ledger": lambda cursor: accounts.ledger(ACME, "acme", asked.Ledger(cursor=cursor)),
+    "ledger of a crowd": lambda cursor: accounts.ledger(CROWDED, "acme", asked.Ledger(cursor=cursor, limit=1)),
     "seats": lambda cursor: agreed.seats(ACME, "acme", asked.Seats(cursor=cursor)),
     "history/seats": lambda cursor: agreed.seat_history(ACME, "acme", asked.SeatHistory(cursor=cursor)),
     "alerts": lambda cursor: watched.alerts(ACME, "acme", asked.Alerts(cursor=cursor)),
@@ -53,21 +67,20 @@ TEXTS = (
 )
 CREDITS, CONTRACT = st.sampled_from(["credits", ""]) | TEXTS, st.just("c") | TEXTS
 NUMBERS = st.integers(-3, 3) | st.sampled_from([NOW, -1, 2**62, -(2**63), 2**63, 2**64, 10**40, -(10**40)])
-PLACES = {
+WHEN = st.sampled_from([instant(f"2026-{day}T00:00:00Z") for day in ("01-01", "01-20", "02-01")]) | NUMBERS
+LINES = st.tuples(
+    WHEN, st.integers(0, 12) | NUMBERS, TEXTS, CREDITS, CONTRACT, st.just("seat_id") | TEXTS, TEXTS,
+    st.integers(0, 1) | NUMBERS, TEXTS, TEXTS, NUMBERS, TEXTS, NUMBERS, TEXTS,
+)  # fmt: skip
+PLACES: dict[str, st.SearchStrategy[Any]] = {
     "balances": st.tuples(CREDITS, CONTRACT, NUMBERS, TEXTS),
     "seats of a page": st.tuples(CREDITS, CONTRACT, NUMBERS, TEXTS),
     "least first": st.tuples(NUMBERS, TEXTS, TEXTS, TEXTS),
     "seats": st.tuples(CONTRACT, TEXTS, TEXTS),
     "history/seats": st.tuples(CONTRACT, st.just("team") | TEXTS, NUMBERS),
     "alerts": st.tuples(TEXTS, st.fixed_dictionaries({"customer_id": TEXTS}, optional={"contract_id": TEXTS, "seat_id": TEXTS})),
-    "ledger": st.fixed_dictionaries(
-        {
-            "time": NUMBERS, "type": st.sampled_from(["burned", "granted", "expired"]), "amount": NUMBERS,
-            "scope": st.fixed_dictionaries({"customer_id": TEXTS, "contract_id": TEXTS, "credit_type": TEXTS}),
-            "cause_type": TEXTS, "cause_id": TEXTS,
-        },
-        optional={"grant_id": TEXTS, "slice": NUMBERS, "moves": NUMBERS, "origin": TEXTS},
-    ),
+    "ledger": LINES,
+    "ledger of a crowd": LINES,
 }  # fmt: skip
 
 
@@ -77,7 +90,7 @@ def test_no_cursor_is_our_mistake(name: str) -> None:
     @given(PLACES[name])
     def try_it(place: Any) -> None:
         # An integer is as long as JSON lets it be.
-        written = cursors.write(name, msgspec.Raw(_json(place)))
+        written = cursors.write(name.removesuffix(" of a crowd"), msgspec.Raw(_json(place)))
         try:
             held = LISTS[name](written)
         except Problem as problem:
@@ -99,6 +112,37 @@ def test_a_cursor_of_a_customer_with_more_kinds_of_seats_is_none_of_ours_to_stum
     assert accounts.balances(ACME, "acme", asked.Balances(cursor=cursor))["data"] == []
     before = cursors.write("balances", ("credits", "b", 7, "ana"))
     assert len(accounts.balances(ACME, "acme", asked.Balances(cursor=before))["data"]) == 3
+
+
+def test_a_ledger_cursor_of_another_version_is_said_to_be_none_of_ours() -> None:
+    """A place was a whole line once."""
+    place = {
+        "time": NOW,
+        "type": "burned",
+        "amount": 1,
+        "scope": {"customer_id": "acme"},
+        "cause_type": "x",
+        "cause_id": "b",
+    }
+    with pytest.raises(Problem) as refused:
+        LISTS["ledger"](cursors.write("ledger", place))
+    assert (refused.value.status, refused.value.field) == (400, "cursor")
+
+
+def test_a_ledger_page_ends_after_so_many_looks_however_few_lines_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And goes on where it ended: none is left out, none comes twice."""
+    at_once = accounts.ledger(CROWDED, "acme", asked.Ledger())["data"]
+    monkeypatch.setattr(subject.page, "__defaults__", (3,))
+    rows: list[Any] = []
+    cursor, empty = None, 0
+    while True:
+        held = accounts.ledger(CROWDED, "acme", asked.Ledger(cursor=cursor, limit=2))
+        rows += held["data"]
+        empty += not held["data"]
+        cursor = held["next_cursor"]
+        if cursor is None:
+            break
+    assert rows == at_once and empty
 
 
 def test_a_ledger_cursor_from_after_the_end_has_nothing_behind_it() -> None:

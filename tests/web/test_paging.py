@@ -9,7 +9,7 @@ import pytest
 
 from ledger import instants
 from ledger.facts import Topic
-from ledger.instants import HOUR, MINUTE, Instant
+from ledger.instants import DAY, HOUR, MINUTE, Instant
 from tests.web.cluster import Partition, Server, served
 from wire.codec import Unreadable, read
 
@@ -173,6 +173,27 @@ async def test_lines(server: Server) -> None:
     await must_be_whole(
         server, path, lambda row: row["entry_id"],
         lambda: flow.some(lambda chance: flow.burn(BEGUN + chance.randrange(MANY) * 5 * MINUTE + 1, "seat-3")),
+        await all_of(server, path, lambda row: row["entry_id"]),
+    )  # fmt: skip
+
+
+async def test_lines_of_a_crowd_that_is_given_something_at_once(server: Server) -> None:
+    """Late edits let seats come between others before it happens, and late burns leave them less."""
+    flow = crowd(server)
+    before = NOW - 29 * DAY
+    path = f"{ACME}/ledger?from={instants.text(before)}&to={instants.text(before + HOUR)}"
+    flow.say(
+        "contract-change", NOW, type="recurring_credit.added", contract_id="c", recurring_credit_id="bonus",
+        subscription_id="team", allocation="individual", amount="3", every="P1Y", starting_at=instants.text(before),
+    )  # fmt: skip
+
+    def late(chance: random.Random) -> None:
+        comes, burns = chance.randrange(MANY), chance.randrange(MANY)
+        flow.edit(before - MINUTE, op="add_seats", seat_ids=[f"seat-{comes:05}-{chance.random()}"])
+        flow.burn(before - MINUTE, f"seat-{burns:05}")
+
+    await must_be_whole(
+        server, path, lambda row: row["entry_id"], lambda: flow.some(late, 5),
         await all_of(server, path, lambda row: row["entry_id"]),
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from itertools import islice
 from typing import Any, Final
 
 import pytest
@@ -12,6 +13,7 @@ from ledger.answers import Entry
 from ledger.facts import CreditBurn
 from ledger.instants import DAY, ORIGIN, Instant, instant
 from ledger.ledger import Ledger
+from ledger.order import Place
 from tables.memory import MemoryRows
 from tests.ledger.histories import draw_history
 from tests.ledger.language import BOUNDS, facts
@@ -152,17 +154,17 @@ def lines(ledger: Ledger, seat_id: str | None, until: Instant, customer_id: str 
 def in_pages(ledger: Ledger, seat_id: str, until: Instant, customer_id: str, rng: random.Random) -> list[Entry]:
     """As `lines`, some at a time, each time from the place of the last one."""
     told: list[Entry] = []
-    behind: Entry | None = None
+    behind: Place | None = None
     while True:
         wanted = rng.choice((5, 20, 60))
         found = paging.lines(
             ledger.book, customer_id, (ORIGIN, until), seat_id=seat_id, behind=behind, wanted=wanted, payers=True
         )
-        page = [line for _, (_, line) in zip(range(wanted), found, strict=False) if line is not None]
+        page = list(islice(found, wanted))
+        told += [line for _, line in page if line is not None]
         if not page:
             return told
-        told += page
-        behind = page[-1]
+        behind = page[-1][0]
 
 
 def played(story: str) -> Ledger:
