@@ -13,7 +13,8 @@ from ledger.answers import Entry, Window
 from ledger.balances import Account
 from ledger.contracts import CustomerRow
 from ledger.crowds import Crowd, Look
-from ledger.history import account_at, balance_in, balances_of, burns_of, holder_in, look
+from ledger.curves import windows
+from ledger.history import account_at, balance_in, burns_of, holder_in, look
 from ledger.instants import ORIGIN, Instant
 from ledger.order import STEP, Place, count_before, entry_order, place_of
 from ledger.outcome import Scope
@@ -186,18 +187,4 @@ def _window(book: Book, who: CustomerRow, wanted: Wanted, since: Instant, until:
 def curve(book: Book, customer_id: str, scope: Scope, times: list[Instant], since: Instant = ORIGIN) -> list[Window]:
     """The balance of a scope at each of some instants, in order, and what was burned and went over between them; before the
     first one, from `since` on."""
-    windows: list[Window] = []
-    if look(book, customer_id)[1] is None:
-        return windows
-    lines = iter(entries(book, customer_id, max(times, default=ORIGIN), scope=scope, since=since))
-    line = next(lines, None)
-    for at, held in zip(times, balances_of(book, scope, times), strict=True):
-        burned = overage = 0
-        while line is not None and line.time < at:
-            if line.type == "burned":
-                burned -= line.amount
-            elif line.type == "overage":
-                overage += line.beside
-            line = next(lines, None)
-        windows.append(Window(time=at, balance=held.balance, granted=held.granted, burned=burned, overage=overage))
-    return windows
+    return [window for window, _ in windows(book, customer_id, scope, times, since)]

@@ -354,18 +354,18 @@ def _fewer(earlier: Iterator[T], later: Iterator[T]) -> tuple[list[T], int]:
             found.append(one)
 
 
-def group_standing(account: Account, at: Instant) -> tuple[Standing, list[Credit]]:
-    """What every shared grant of an account has at an instant."""
-    stretch = account.group_at(at)
-    if at <= account.group.last:
-        stretch = _group_as_of(account, stretch, at)
+def group_standing(account: Account, at: Instant, as_of: GroupStretch | None = None) -> tuple[Standing, list[Credit]]:
+    """What every shared grant of an account has at an instant. `as_of`: the stretch with the draws before it, for who has it."""
+    stretch = account.group_at(at) if as_of is None else as_of
+    if as_of is None and at <= account.group.last:
+        stretch = group_as_of(account, stretch, at)
     standing = account.group_closing(stretch)
     credits = account.pool_credits(at, at)
     standing.play(credits, account.resets(stretch.start, at, (0, *account.briefs)), at)
     return standing, credits
 
 
-def _group_as_of(account: Account, stretch: GroupStretch, at: Instant) -> GroupStretch:
+def group_as_of(account: Account, stretch: GroupStretch, at: Instant) -> GroupStretch:
     """A stretch of the group with only the draws of burns before an instant: those before it, or all less those after it,
     whichever are fewer."""
     if not any(one.drawn for one in stretch.shared):
@@ -379,14 +379,14 @@ def _group_as_of(account: Account, stretch: GroupStretch, at: Instant) -> GroupS
         for one in stretch.shared
     ]
     by_name = {one.name: one for one in shared}
-    for _, paid in attributions(account, stretch, _of_drawers(account, fewer)):
+    for _, paid in attributions(account, stretch, of_drawers(account, fewer)):
         for name, amount in paid:
             if name in by_name:
                 by_name[name].drawn += sign * amount
     return GroupStretch(stretch.start, stretch.until, shared)
 
 
-def _of_drawers(account: Account, burns: Iterable[Burn]) -> Iterator[Burn]:
+def of_drawers(account: Account, burns: Iterable[Burn]) -> Iterator[Burn]:
     """Without the burns of those whose own grants paid for their whole stretch: no shared grant paid for any part of it."""
     known: dict[bytes, tuple[ScopeRow, Stretch, bool]] = {}
     for burn in burns:

@@ -1,12 +1,12 @@
 """Questions about credits: what is left, what happened, how it went, and what may be spent."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from ledger import amounts, entries, history, paging
+from ledger import amounts, curves, history, instants, paging
 from ledger.answers import Balance, Entry
-from ledger.instants import DAY, FOREVER, ORIGIN, Every, Instant
+from ledger.instants import DAY, FOREVER, ORIGIN, Every, Instant, InstantError
 from ledger.order import Place
 from ledger.paging import BalancePlace
 from web import cursors
@@ -20,6 +20,8 @@ from wire import answers
 MOST_POINTS: Final = 1_000
 #: What more rows than these have left behind is not kept for the next question.
 MOST_ROWS: Final = 1_000
+#: So many burns and grants are looked at for one answer about a curve, and then those up to the next point.
+MOST_LOOKED_AT: Final = 20_000
 #: How far back a curve reaches unless somebody says.
 CURVE: Final = 30 * DAY
 
@@ -107,16 +109,47 @@ def line(entry: Entry, seat_id: str | None) -> Plain:
     return plain
 
 
+class CurvePlace(NamedTuple):
+    """A curve, and the last point of it that was told."""
+
+    since: str
+    until: str
+    last: str
+
+
 def balance_history(view: View, customer_id: str, asked: BalanceHistory) -> Plain:
+    """As many points as can be told without much more than `MOST_LOOKED_AT` burns; one at least."""
     subject = Subject(view, customer_id)
-    until = subject.at(asked.to, "to")
-    since = until - CURVE if asked.from_ is None else asked.from_
-    times = points(since, until, every_of(asked.every))
+    begun, until, last = _span(subject, asked)
+    times = [at for at in points(begun, until, every_of(asked.every)) if last is None or at > last]
+    since = begun if last is None else last
     scope = subject.scope(asked.contract_id, asked.seat_id, asked.credit_type, until)
     for at in [since, *times]:
         subject.told(at, "from", scope)
-    windows = entries.curve(subject.book, customer_id, scope, times, since)
-    return {"data": [answers.window(window) for window in windows], "next_cursor": None}
+    told: list[Plain] = []
+    cursor = None
+    for window, looks in curves.windows(subject.book, customer_id, scope, times, since):
+        told.append(answers.window(window))
+        if looks > MOST_LOOKED_AT and len(told) < len(times):
+            place = CurvePlace(*map(instants.text, (begun, until, window.time)))
+            cursor = cursors.write("history/balance", place)
+            break
+    return {"data": told, "next_cursor": cursor}
+
+
+def _span(subject: Subject, asked: BalanceHistory) -> tuple[Instant, Instant, Instant | None]:
+    """From when until when a curve goes, and behind which point. A cursor says all three: meanwhile the clock goes on."""
+    if asked.cursor is None:
+        until = subject.at(asked.to, "to")
+        return until - CURVE if asked.from_ is None else asked.from_, until, None
+    place = cursors.read("history/balance", asked.cursor, CurvePlace)
+    try:
+        since, until, last = map(instants.instant, place)
+    except InstantError:
+        raise unfit("cursor", "is none of ours; give `next_cursor` as it was answered") from None
+    if not since <= last <= until or until > subject.newest() + AHEAD:
+        raise unfit("cursor", "is none of ours; give `next_cursor` as it was answered")
+    return since, until, last
 
 
 def points(since: Instant, until: Instant, every: Every) -> list[Instant]:

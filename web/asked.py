@@ -127,6 +127,12 @@ class BalanceHistory(Asked, kw_only=True, frozen=True):
     every: Annotated[
         str, msgspec.Meta(max_length=12, description="From point to point: PT1H, P1D, P1W, P1M; at most 1,000 points")
     ] = "P1D"
+    cursor: (
+        Annotated[
+            Cursor, msgspec.Meta(description="`next_cursor` of the answer before: of many burns, not all at once")
+        ]
+        | None
+    ) = None
 
 
 class Available(Asked, kw_only=True, frozen=True):

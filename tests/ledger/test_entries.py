@@ -91,7 +91,16 @@ def test_a_curve_goes_through_the_balances(history: History, rng: random.Random)
             alone = [ledger.balance(scope, at) for at in times]
             assert [(each.balance, each.granted) for each in curve] == [(each.balance, each.granted) for each in alone]
             lines = [line for line in ledger.entries(customer_id, until, scope=scope) if line.time < until]
-            assert sum(each.burned for each in curve) == -sum(line.amount for line in lines if line.type == "burned")
+            since = ORIGIN
+            for point in curve:
+                between = [line for line in lines if since <= line.time < point.time]
+                assert point.burned == -sum(line.amount for line in between if line.type == "burned")
+                assert point.overage == sum(line.beside for line in between if line.type == "overage")
+                since = point.time
+            # From the middle of it on, as if nobody had asked for what came before.
+            first = rng.randrange(len(times))
+            later = entries.curve(ledger.book, customer_id, scope, times[first + 1 :], times[first])
+            assert later == curve[first + 1 :]
 
 
 def _instants(history: History) -> list[Instant]:
@@ -178,6 +187,29 @@ def test_the_curve_of_a_seat_that_burns_all_day_costs_its_burns_once() -> None:
     rows.forget()
     told = [each.balance // (UNIT // 100) for each in history.balances_of(ledger.book, ana, times)]
     assert told[:3] == [1000 - 24, 1000 - 30, 1000 - 36] and rows.count < 480 + 72 * 10
+
+
+def test_the_curve_of_a_pool_costs_the_burns_of_its_time_once() -> None:
+    """However many points it goes through, and however much was burned before: each point added up all burns anew."""
+    costs = []
+    for before, points in ((0, 2), (0, 80), (400, 80)):
+        rows = Counting()
+        ledger = Ledger(rows, **BOUNDS)
+        early = "\n".join(f"burn 0.01 by s{n % 20} at 01-{2 + n % 20:02}T{n % 24:02}:30 id e{n}" for n in range(before))
+        burns = "\n".join(f"burn 0.01 by s{n % 20} at 02-{1 + n // 24:02}T{n % 24:02}:00 id b{n}" for n in range(240))
+        play(f"grant ours 100 until 02-01\ngrant more 100 from 02-01\n{early}\n{burns}", ledger)
+        ledger.flush()
+        pool = Scope(customer_id=CUSTOMER, contract_id="c")
+        times = [_at("02-01") + n * 10 * 24 * HOUR // points for n in range(points + 1)]
+        rows.forget()
+        told = ledger.curve(CUSTOMER, pool, times)
+        assert sum(each.burned for each in told) == 240 * UNIT // 100 + before * UNIT // 100
+        assert told[-1].balance == 100 * UNIT - 240 * UNIT // 100
+        rows.forget()
+        entries.curve(ledger.book, CUSTOMER, pool, times, times[0])
+        costs.append(rows.count)
+    few, many, late = costs
+    assert few < 240 * 3 and many < few + 80 * 8 and late <= many + 20, costs
 
 
 def test_each_line_of_a_page_says_the_balance_after_it() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.instants import instant
+from ledger.instants import DAY, instant
 from ledger.ledger import Ledger
 from tables.memory import MemoryRows
 from tests.ledger.language import BOUNDS, facts
@@ -54,6 +54,7 @@ LISTS: dict[str, Callable[[str], Any]] = {
     "balances": lambda cursor: accounts.balances(ACME, "acme", asked.Balances(cursor=cursor)),
     "ledger": lambda cursor: accounts.ledger(ACME, "acme", asked.Ledger(cursor=cursor)),
     "ledger of a crowd": lambda cursor: accounts.ledger(CROWDED, "acme", asked.Ledger(cursor=cursor, limit=1)),
+    "history/balance": lambda cursor: accounts.balance_history(ACME, "acme", asked.BalanceHistory(cursor=cursor)),
     "seats": lambda cursor: agreed.seats(ACME, "acme", asked.Seats(cursor=cursor)),
     "history/seats": lambda cursor: agreed.seat_history(ACME, "acme", asked.SeatHistory(cursor=cursor)),
     "alerts": lambda cursor: watched.alerts(ACME, "acme", asked.Alerts(cursor=cursor)),
@@ -72,12 +73,18 @@ LINES = st.tuples(
     WHEN, st.integers(0, 12) | NUMBERS, TEXTS, CREDITS, CONTRACT, st.just("seat_id") | TEXTS, TEXTS,
     st.integers(0, 1) | NUMBERS, TEXTS, TEXTS, NUMBERS, TEXTS, NUMBERS, TEXTS,
 )  # fmt: skip
+MOMENTS = (
+    st.sampled_from([f"2026-{month:02}-01T00:00:00Z" for month in range(1, 5)])
+    | st.sampled_from(["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-01-01"])
+    | TEXTS
+)
 PLACES: dict[str, st.SearchStrategy[Any]] = {
     "balances": st.tuples(CREDITS, CONTRACT, NUMBERS, TEXTS),
     "seats of a page": st.tuples(CREDITS, CONTRACT, NUMBERS, TEXTS),
     "least first": st.tuples(NUMBERS, TEXTS, TEXTS, TEXTS),
     "seats": st.tuples(CONTRACT, TEXTS, TEXTS),
     "history/seats": st.tuples(CONTRACT, st.just("team") | TEXTS, NUMBERS),
+    "history/balance": st.tuples(MOMENTS, MOMENTS, MOMENTS),
     "alerts": st.tuples(TEXTS, st.fixed_dictionaries({"customer_id": TEXTS}, optional={"contract_id": TEXTS, "seat_id": TEXTS})),
     "ledger": LINES,
     "ledger of a crowd": LINES,
@@ -94,7 +101,9 @@ def test_no_cursor_is_our_mistake(name: str) -> None:
         try:
             held = LISTS[name](written)
         except Problem as problem:
-            assert (problem.status, problem.field) == (400, "cursor")
+            # A span that is longer than any that was told has too many points.
+            fields = ("cursor", "every") if name == "history/balance" else ("cursor",)
+            assert problem.status == 400 and problem.field in fields
         else:
             assert "data" in held or "seats" in held
 
@@ -143,6 +152,28 @@ def test_a_ledger_page_ends_after_so_many_looks_however_few_lines_there_were(mon
         if cursor is None:
             break
     assert rows == at_once and empty
+
+
+@pytest.mark.parametrize("seat_id", [None, "bo"])
+def test_a_curve_through_many_burns_is_told_a_few_points_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, seat_id: str | None
+) -> None:
+    """The same points, also where the clock goes on meanwhile."""
+    named: dict[str, Any] = {"contract_id": "c", "seat_id": seat_id, "every": "P1W"}
+    at_once = accounts.balance_history(ACME, "acme", asked.BalanceHistory(**named))
+    assert at_once["next_cursor"] is None and len(at_once["data"]) == 5
+    monkeypatch.setattr(accounts, "MOST_LOOKED_AT", 0)
+    points: list[Any] = []
+    cursor, pages, now = None, 0, NOW
+    while True:
+        held = accounts.balance_history(ACME._replace(clock=now), "acme", asked.BalanceHistory(cursor=cursor, **named))
+        points += held["data"]
+        pages += 1
+        now += DAY
+        cursor = held["next_cursor"]
+        if cursor is None:
+            break
+    assert points == at_once["data"] and pages > 1
 
 
 def test_a_ledger_cursor_from_after_the_end_has_nothing_behind_it() -> None:
