@@ -237,6 +237,8 @@ def test_the_newest_burn_is_known_in_whatever_order_they_come() -> None:
         play_on(played, story)
         ledger.flush()
         assert newest_burn(ledger.book, customer(ledger.book, CUSTOMER)) == _at("01-05")
+        play_on(played, "burn 1 tokens at 01-04")
+        assert newest_burn(ledger.book, customer(ledger.book, CUSTOMER)) == _at("01-05")
 
 
 def test_a_customer_has_so_many_seat_group_keys_and_no_more() -> None:

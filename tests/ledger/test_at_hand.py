@@ -116,3 +116,17 @@ def test_nobody_stays_at_hand_of_whom_more_came_than_burns() -> None:
     play_on(story, "grant more 1")
     ledger.flush()
     assert not ledger.book.staying
+
+
+def test_nobody_stays_at_hand_of_whom_something_that_had_waited_was_folded() -> None:
+    ledger = Ledger(MemoryRows(), most=12, **BOUNDS)
+    story = play("contract c from 2026-01-01 until 06-10\ngrant ours 10\nburn 1 at 06-01\ntake back b at 06-02", ledger)
+    ledger.flush()
+    play_on(story, "burn 1 at 06-02 on c id b")
+    ledger.flush()
+    assert story.balance() == "9" and not ledger.book.staying
+    play_on(story, "burn 1 at 06-12 anywhere")
+    ledger.flush()
+    play_on(story, "burn 1 at 06-12 on c\ntick 06-13")
+    ledger.flush()
+    assert story.overage() == "2" and not ledger.book.staying

@@ -379,11 +379,15 @@ def test_what_a_pool_had_left_at_the_floor_it_has_there_still() -> None:
 
 def test_what_a_seat_had_left_at_the_floor_it_has_there_still() -> None:
     played = beside(
-        BESIDE + "grant own 50 to seat ana on c at 01-01\nburn 4 by ana at 01-05 on c", "", "02-01", "02-02", "03-01"
+        BESIDE + "grant own 50 to seat ana on c at 01-01\nburn 4 by ana at 01-05 on c\nburn 1 by bo at 02-20 on d",
+        "",
+        "02-01",
+        "02-02",
+        "03-01",
     )
 
     assert played.balance("ana", "02-02", on="c") == "46"
-    assert kept(ledger_of(played)) == {"b": 0, "x": 0, "T": 0, "Y": 0}
+    assert kept(ledger_of(played)) == {"b": 1, "x": 1, "T": 0, "Y": 0}
 
 
 def test_what_a_pool_had_left_at_the_floor_it_has_until_something_happens_to_it() -> None:

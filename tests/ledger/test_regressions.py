@@ -599,6 +599,27 @@ def test_a_customer_is_not_locked_by_names_that_waited_together() -> None:
     assert isinstance(ledger.fold(burn(-1, "type 1"), at), Folded)
 
 
+@pytest.mark.heavy
+def test_a_customer_is_not_locked_by_names_whose_wait_was_over_together() -> None:
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    play_on_engine("contract c from 2026-01-01 until 01-02", ledger)
+    at = instant("2026-01-02T00:00:00Z")
+
+    def burn(n: int, contract_id: str | None) -> CreditBurn:
+        return CreditBurn(
+            id=f"b{n}", customer_id="acme", time=at, contract_id=contract_id, credit_type=f"type {n}", amount=UNIT
+        )
+
+    for n in range(NAMES - 1):
+        assert isinstance(ledger.fold(burn(n, "c"), at), Folded)
+    for n in (NAMES, NAMES + 1):
+        assert isinstance(ledger.fold(burn(n, None), at), Waiting)
+    (_, over), (_, locks) = ledger.advance(at + 2 * HOUR)
+
+    assert isinstance(over, Folded)
+    assert isinstance(locks, Refused) and locks.refusal.code == "too_large"
+
+
 @pytest.mark.parametrize("lateness", [HOUR, 16 * HOUR])
 @pytest.mark.parametrize("hour", range(0, 24, 2))
 @pytest.mark.parametrize("seat_id", ["ana", "bo"])
