@@ -19,25 +19,23 @@ FIRST: Place = (-1, "")
 
 
 def seats_of(
-    account: Account, contract: int, subscription: SubscriptionRow | None = None, behind: Holder | None = None
+    account: Account, contract: int, subscription: SubscriptionRow | None = None, behind: Place = FIRST
 ) -> Iterator[Holder]:
     """The seats of a contract: who ever sat there, was given something or burned anything of this account; or those that
     ever sat in one of its subscriptions. Once each, in one order, beginning `behind` one of them. Nothing may be saved
     before the last one is taken."""
     who = account.customer
-    place = FIRST
-    if behind is not None:
-        assert behind.seat_id is not None and behind.seat_group_key is not None
-        place = who.seat_group_keys.index(behind.seat_group_key), behind.seat_id
+    if behind[0] >= len(who.seat_group_keys):
+        return  # the place of another customer, who has more kinds of seats
     if subscription is not None:
-        found = [_sat(account, subscription, place)]
+        found = [_sat(account, subscription, behind)]
     else:
         rows = load_contract(account.book, who.number, contract).subscriptions
-        found = [_sat(account, row, place) for row in rows]
+        found = [_sat(account, row, behind) for row in rows]
         given = b"G" + number_key(who.number) + number_key(contract) + b"\1"
-        found.append(_keyed(account, grants.GRANT, given, place))
-        found.append(_keyed(account, SCOPE, account.scope_key(number_key(contract) + b"\1"), place))
-    last = place
+        found.append(_keyed(account, grants.GRANT, given, behind))
+        found.append(_keyed(account, SCOPE, account.scope_key(number_key(contract) + b"\1"), behind))
+    last = behind
     for place in merge(*found):
         if place != last:
             last = place
@@ -48,7 +46,8 @@ def seats_of_group(
     account: Account, contract: int, seat_group_key: str, subscription: SubscriptionRow | None, behind: str
 ) -> Iterator[str]:
     """The same seats, of one kind, by id."""
-    for holder in seats_of(account, contract, subscription, Holder(contract, behind, seat_group_key)):
+    group = account.customer.seat_group_keys.index(seat_group_key)
+    for holder in seats_of(account, contract, subscription, (group, behind)):
         if holder.seat_group_key != seat_group_key:
             return
         assert holder.seat_id is not None

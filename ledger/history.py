@@ -16,7 +16,7 @@ from ledger.amounts import Amount
 from ledger.answers import Balance, Charge, Counts, GrantBalance
 from ledger.balances import Account
 from ledger.contracts import CUSTOMER, ContractRow, CustomerRow, customer_key, load_contract
-from ledger.everyone import seats_of
+from ledger.everyone import FIRST, seats_of
 from ledger.facts import CREDITS
 from ledger.grants import Credit, Holder, holder_key, holder_of
 from ledger.instants import DAY, FOREVER, ORIGIN, Instant
@@ -150,7 +150,7 @@ def scopes(book: Book, customer_id: str, changed: Changed | EverySeat, behind: S
     account = Account(scratch, who, changed.credit_type)
     contract = load_contract(scratch, who.number, brief.number)
     subscription = contract.subscription(changed.subscription_id, None, ORIGIN)
-    last = None if behind is None else Holder(brief.number, behind.seat_id, behind.seat_group_key)
+    last = FIRST if behind is None else (who.seat_group_keys.index(behind.seat_group_key), behind.seat_id or "")
     for holder in seats_of(account, brief.number, subscription, last):
         yield scope_of(customer_id, who, holder, changed.credit_type)
 

@@ -4,11 +4,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ledger import amounts, curves, history, instants, paging
+from ledger import amounts, curves, desks, history, instants, paging
 from ledger.answers import Balance, Entry
+from ledger.desks import BalancePlace
 from ledger.instants import DAY, FOREVER, ORIGIN, Every, Instant, InstantError
 from ledger.order import Place
-from ledger.paging import BalancePlace
 from web import cursors
 from web.asked import Available, BalanceHistory, Balances, Ledger
 from web.asked import every as every_of
@@ -30,7 +30,7 @@ def balances(view: View, customer_id: str, asked: Balances) -> Plain:
     subject = Subject(view, customer_id)
     at = subject.told(subject.at(asked.at), credit_type=asked.credit_type)
     shared, name = view.shared, ("balances", customer_id, at)
-    desk = shared.take(name) or paging.Desk(subject.book, customer_id, at)
+    desk = shared.take(name) or desks.Desk(subject.book, customer_id, at)
     desk.breathe_by(view.breathe)
     found = desk.balances(
         contract_id=asked.contract_id,
@@ -41,7 +41,7 @@ def balances(view: View, customer_id: str, asked: Balances) -> Plain:
         behind=None if asked.cursor is None else cursors.read("balances", asked.cursor, BalancePlace),
     )
 
-    def plain(_: BalancePlace, row: paging.Held) -> Plain | None:
+    def plain(_: BalancePlace, row: desks.Held) -> Plain | None:
         if asked.kind is None:
             return answers.balance(row.balance, row.available)
         held = _of_kind(subject, row.balance, asked.kind, at)
@@ -72,7 +72,7 @@ def _of_kind(subject: Subject, balance: Balance, kind: str, at: Instant) -> Bala
     grants = tuple(
         grant
         for grant in balance.grants
-        if paging.kind_of(subject.book, subject.customer_id, contract_id, grant) == kind
+        if desks.kind_of(subject.book, subject.customer_id, contract_id, grant) == kind
     )
     now = [grant for grant in grants if grant.effective_at <= at < grant.expires_at]
     left, granted = sum(grant.balance for grant in now), sum(grant.granted for grant in now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ledger import paging
+from ledger import desks, paging
 from ledger import seats as seat_rows
 from ledger.contracts import ContractBrief, ContractRow, SubscriptionRow
 from ledger.facts import SEAT_ID
@@ -34,7 +34,7 @@ def customer(view: View, customer_id: str, asked: Customer) -> Plain:
     data = {
         "customer_id": customer_id,
         "contracts": [contract(subject, brief, at) for brief in subject.contracts()],
-        "balances": [_brief(answers.balance(held)) for held in paging.pools(subject.book, customer_id, at)],
+        "balances": [_brief(answers.balance(held)) for held in desks.pools(subject.book, customer_id, at)],
     }
     return at_once(at, {"data": data})
 

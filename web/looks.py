@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import orjson
 
-from ledger import amounts, entries, history, paging
+from ledger import amounts, desks, entries, history
 from ledger.answers import Entry
+from ledger.desks import BalancePlace
 from ledger.grants import stays_of
 from ledger.instants import DAY, HOUR, MINUTE, Every, Instant
 from ledger.outcome import Scope
-from ledger.paging import BalancePlace
 from web import cursors, watched
 from web.agreed import customer
 from web.asked import Customer, CustomerPage, SeatPage, picked
@@ -47,8 +47,8 @@ def of_customer(view: View, customer_id: str, asked: CustomerPage) -> Plain:
 
 def _rows(
     subject: Subject, asked: CustomerPage, at: Instant, behind: BalancePlace | None = None
-) -> Iterator[tuple[BalancePlace, paging.Held | None]]:
-    for found in paging.balances(subject.book, subject.customer_id, at, search=asked.search, behind=behind):
+) -> Iterator[tuple[BalancePlace, desks.Held | None]]:
+    for found in desks.balances(subject.book, subject.customer_id, at, search=asked.search, behind=behind):
         subject.view.breathe()
         yield found
 
@@ -79,7 +79,7 @@ def _least_first(subject: Subject, asked: CustomerPage, at: Instant) -> Plain:
     return {"seats": [_seat(row) for _, row in found[:SEATS]], "cursor": cursor, "too_many": too_many}
 
 
-def _seat(row: paging.Held) -> Plain:
+def _seat(row: desks.Held) -> Plain:
     return answers.balance(row.balance, row.available)
 
 
@@ -91,7 +91,7 @@ def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage, drawn: 
     named: dict[str, Any] = {
         "contract_id": brief.contract_id, "seat_ids": [seat_id], "credit_type": asked.credit_type,
     }  # fmt: skip
-    rows = paging.balances(subject.book, customer_id, at, **named)
+    rows = desks.balances(subject.book, customer_id, at, **named)
     held = next((row for _, row in rows if row is not None), None)
     if held is None:
         return {"row": None, "contract_id": brief.contract_id, "at": at}
@@ -111,7 +111,7 @@ def of_seat(view: View, customer_id: str, seat_id: str, asked: SeatPage, drawn: 
 
 def _chart(subject: Subject, scope: Scope, at: Instant, named: dict[str, Any]) -> str:
     since, until = at - BACK, at + DAY
-    around = paging.balances(subject.book, subject.customer_id, at, active=(since, until), **named)
+    around = desks.balances(subject.book, subject.customer_id, at, active=(since, until), **named)
     grants = next((row.balance.grants for _, row in around if row is not None), ())
     times = {Every(POINTS_HOURS, "hour").point(since, n) for n in range(2 * (BACK + DAY) // DAY + 1)}
     # Where a grant begins or ends the curve has its step, not half a day later.

@@ -6,13 +6,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ledger import paging
+from ledger import desks, paging
 from ledger.amounts import text
+from ledger.desks import BalancePlace
+from ledger.entries import Span
 from ledger.facts import ContractCreated, CreditBurn, CreditsGranted, Grant
 from ledger.instants import FOREVER, ORIGIN, Instant, instant
 from ledger.ledger import Ledger
 from ledger.outcome import Refused
-from ledger.paging import BalancePlace, SeatPlace, SegmentPlace
+from ledger.paging import SeatPlace, SegmentPlace
 from ledger.rows import Book
 from tests.ledger.language import BOUNDS, facts, play
 from tests.ledger.memory import MemoryRows
@@ -52,7 +54,7 @@ def places(found: Iterator[tuple[P, R | None]]) -> list[tuple[Any, bool]]:
     return [(tuple(place) if isinstance(place, tuple) else place, row is not None) for place, row in found]
 
 
-def had(found: Iterator[tuple[BalancePlace, paging.Held | None]]) -> dict[str, str]:
+def had(found: Iterator[tuple[BalancePlace, desks.Held | None]]) -> dict[str, str]:
     """Who has what: `c/ana: 8 of 113`, the second what may be drawn on altogether."""
     said = {}
     for place, row in found:
@@ -177,7 +179,7 @@ def test_segments_of_a_time_of_a_seat_and_of_a_subscription() -> None:
     book = told(SEGMENTS)
     always = (ORIGIN, FOREVER)
 
-    def of(within: paging.Span = always, **named: Any) -> list[tuple[str, str, int]]:
+    def of(within: Span = always, **named: Any) -> list[tuple[str, str, int]]:
         found = paging.segments(book, "acme", within, **named)
         return [
             (place.subscription_id, str(at_day(row.from_at)), row.quantity) for place, row in found if row is not None
@@ -199,7 +201,7 @@ def at_day(time: Instant) -> str:
 
 def test_balances_come_by_credit_type_the_customers_pool_first_then_by_contract_its_pool_first() -> None:
     book = told(CROWD)
-    assert places(paging.balances(book, "acme", at("02-10"))) == [
+    assert places(desks.balances(book, "acme", at("02-10"))) == [
         (("credits", "", -1, ""), True),
         (("credits", "c", -1, ""), True),
         (("credits", "c", 0, "ana"), True),
@@ -219,20 +221,20 @@ def test_balances_come_by_credit_type_the_customers_pool_first_then_by_contract_
 
 def test_balances_go_on_behind_any_place() -> None:
     book = told(CROWD)
-    whole = list(paging.balances(book, "acme", at("02-10")))
+    whole = list(desks.balances(book, "acme", at("02-10")))
     for n, (place, _) in enumerate(whole):
-        assert list(paging.balances(book, "acme", at("02-10"), behind=place)) == whole[n + 1 :]
+        assert list(desks.balances(book, "acme", at("02-10"), behind=place)) == whole[n + 1 :]
     # Behind a seat that is gone since, and behind a type of which there is nothing.
-    assert list(paging.balances(book, "acme", at("02-10"), behind=BalancePlace("credits", "c", 0, "bz"))) == whole[4:]
-    assert list(paging.balances(book, "acme", at("02-10"), behind=BalancePlace("dust", "", -1, ""))) == whole[7:]
+    assert list(desks.balances(book, "acme", at("02-10"), behind=BalancePlace("credits", "c", 0, "bz"))) == whole[4:]
+    assert list(desks.balances(book, "acme", at("02-10"), behind=BalancePlace("dust", "", -1, ""))) == whole[7:]
     # Behind a kind of seats that there is none of: what comes after the contract.
-    assert list(paging.balances(book, "acme", at("02-10"), behind=BalancePlace("credits", "c", 1, ""))) == whole[6:]
+    assert list(desks.balances(book, "acme", at("02-10"), behind=BalancePlace("credits", "c", 1, ""))) == whole[6:]
 
 
 def test_balances_say_what_a_seat_may_draw_on_altogether() -> None:
     """Its own and both pools; the pools nothing outside its contract's window, and not the pool of another contract."""
     book = told(CROWD)
-    assert had(paging.balances(book, "acme", at("02-10"), credit_type="credits")) == {
+    assert had(desks.balances(book, "acme", at("02-10"), credit_type="credits")) == {
         "/": "5",
         "c/": "100",
         "c/ana": "10 of 115",
@@ -241,20 +243,20 @@ def test_balances_say_what_a_seat_may_draw_on_altogether() -> None:
         "d/": "4",
     }
     over = told("contract c until 02-01\nsubscription team seats ana\ngrant all 5 to customer\ntick 02-10")
-    assert had(paging.balances(over, "acme", at("01-31")))["c/ana"] == "0 of 5"
-    assert had(paging.balances(over, "acme", at("02-01"))) == {"/": "5"}
+    assert had(desks.balances(over, "acme", at("01-31")))["c/ana"] == "0 of 5"
+    assert had(desks.balances(over, "acme", at("02-01"))) == {"/": "5"}
     late = told(
         "contract c from 01-10 until 02-01\nsubscription team seats ana\ngrant all 5 to customer\nburn 2 by ana at 01-20"
     )
     days = ("01-10", "01-31", "02-01")
-    assert [had(paging.balances(late, "acme", at(day)))["c/ana"] for day in days] == ["0 of 5", "0 of 3", "0 of 0"]
+    assert [had(desks.balances(late, "acme", at(day)))["c/ana"] for day in days] == ["0 of 5", "0 of 3", "0 of 0"]
 
 
 def test_balances_of_one_contract_subscription_or_seat() -> None:
     book = told(CROWD)
 
     def of(**named: Any) -> list[str]:
-        return list(had(paging.balances(book, "acme", at("02-10"), **named)))
+        return list(had(desks.balances(book, "acme", at("02-10"), **named)))
 
     assert of(contract_id="c", credit_type="credits") == ["c/", "c/ana", "c/bo", "c/vi"]
     assert of(contract_id="d") == ["d/"]
@@ -279,9 +281,9 @@ def test_a_seat_that_never_had_anything_has_a_row_of_plain_credits_alone() -> No
         grant gems 7 to seat bo tokens from 02-01
         tick 02-10
     """)
-    before = places(paging.balances(book, "acme", at("01-15")))
+    before = places(desks.balances(book, "acme", at("01-15")))
     assert [place for place, there in before if there] == [("credits", "c", 0, "ana"), ("credits", "c", 0, "bo")]
-    after = places(paging.balances(book, "acme", at("02-01")))
+    after = places(desks.balances(book, "acme", at("02-01")))
     assert [place for place, there in after if there] == [("credits", "c", 0, "ana"), ("tokens", "c", 0, "bo")]
 
 
@@ -289,13 +291,13 @@ def test_pools_alone_are_the_rows_of_the_pools() -> None:
     book = told(CROWD)
     assert [
         (row.scope.contract_id, row.scope.credit_type, text(row.balance))
-        for row in paging.pools(book, "acme", at("02-10"))
+        for row in desks.pools(book, "acme", at("02-10"))
     ] == [
         (None, "credits", "5"),
         ("c", "credits", "100"),
         ("d", "credits", "4"),
     ]
-    assert list(paging.pools(book, "nobody", at("02-10"))) == []
+    assert list(desks.pools(book, "nobody", at("02-10"))) == []
 
 
 def test_a_row_with_grants_that_are_over_and_that_are_to_come() -> None:
@@ -308,7 +310,7 @@ def test_a_row_with_grants_that_are_over_and_that_are_to_come() -> None:
     """)
 
     def within(since: str, until: str, now: str = "02-10") -> dict[str, str]:
-        rows = paging.balances(book, "acme", at(now), contract_id="c", active=(at(since), at(until)))
+        rows = desks.balances(book, "acme", at(now), contract_id="c", active=(at(since), at(until)))
         return {grant.grant_id: text(grant.balance) for _, row in rows if row for grant in row.balance.grants}
 
     assert within("01-01", "04-01") == {"first": "0", "second": "2", "third": "3"}
@@ -316,7 +318,7 @@ def test_a_row_with_grants_that_are_over_and_that_are_to_come() -> None:
     assert within("01-31", "03-01") == {"first": "0", "second": "2"}
     assert within("02-01", "03-02") == {"second": "2", "third": "3"}
     # What ends now is over, and what begins now is told once.
-    rows = list(paging.balances(book, "acme", at("02-01"), contract_id="c", active=(at("01-01"), at("04-01"))))
+    rows = list(desks.balances(book, "acme", at("02-01"), contract_id="c", active=(at("01-01"), at("04-01"))))
     assert [(grant.grant_id, text(grant.balance)) for _, row in rows if row for grant in row.balance.grants] == [
         ("first", "0"),
         ("second", "2"),
@@ -342,9 +344,9 @@ def test_a_grant_is_of_the_kind_that_was_said_of_it_and_a_credit_where_nothing_w
         )
         ledger.fold(CreditsGranted(id=grant_id, customer_id="acme", time=at("01-02"), grant=grant), at("01-02"))
     ledger.flush()
-    rows = [row for _, row in paging.balances(ledger.book, "acme", at("01-03")) if row is not None]
+    rows = [row for _, row in desks.balances(ledger.book, "acme", at("01-03")) if row is not None]
     assert {
-        grant.grant_id: paging.kind_of(ledger.book, "acme", row.balance.scope.contract_id, grant)
+        grant.grant_id: desks.kind_of(ledger.book, "acme", row.balance.scope.contract_id, grant)
         for row in rows
         for grant in row.balance.grants
     } == {"monthly": "credit", "plain": "credit", "ours": "commit", "hers": "commit", "all": "commit"}
@@ -362,17 +364,17 @@ def test_a_slice_is_of_the_kind_that_its_recurring_credit_has() -> None:
     )
     ledger.flush()
     [grant] = [
-        grant for _, row in paging.balances(ledger.book, "acme", at("01-03")) if row for grant in row.balance.grants
+        grant for _, row in desks.balances(ledger.book, "acme", at("01-03")) if row for grant in row.balance.grants
     ]
-    assert paging.kind_of(ledger.book, "acme", "c", grant) == "commit"
-    assert paging.kind_of(ledger.book, "nobody", "c", grant) == "credit"
+    assert desks.kind_of(ledger.book, "acme", "c", grant) == "commit"
+    assert desks.kind_of(ledger.book, "nobody", "c", grant) == "credit"
 
 
 def test_a_desk_breathes_by_who_asks_now() -> None:
     """Whoever asked before may be gone."""
     book = told("grant ours 10\n" + "\n".join(f"burn 1 by s{n} at 01-0{2 + n} id b{n}" for n in range(5)))
     first, second = Counter[str](), Counter[str]()
-    desk = paging.Desk(Book(book.rows, lambda: first.update("x")), "acme", at("01-04"))
+    desk = desks.Desk(Book(book.rows, lambda: first.update("x")), "acme", at("01-04"))
     desk.breathe_by(lambda: second.update("x"))
     assert had(desk.balances())["c/"] == "8"
     assert not first and second
@@ -381,17 +383,17 @@ def test_a_desk_breathes_by_who_asks_now() -> None:
 def test_what_a_desk_told_counts() -> None:
     """Ana in either contract, then the pool of one in either type."""
     book = told(CROWD)
-    desk = paging.Desk(book, "acme", at("02-10"))
+    desk = desks.Desk(book, "acme", at("02-10"))
     assert had(desk.balances(seat_ids=["ana"], credit_type="credits")) == {"c/ana": "10 of 115"}
     assert (had(desk.balances(contract_id="d")), desk.rows) == ({"d/": "4"}, 4)
-    nobody = paging.Desk(book, "nobody", at("02-10"))
+    nobody = desks.Desk(book, "nobody", at("02-10"))
     assert list(nobody.balances()) == []
 
 
 # --- lines of the account --------------------------------------------------------------------------------------------
 
 
-def lines(book: Book, within: paging.Span, **named: Any) -> list[str]:
+def lines(book: Book, within: Span, **named: Any) -> list[str]:
     """`b1 ours -2`: the cause, the grant, how much."""
     found = [row for _, row in paging.lines(book, "acme", within, **named) if row is not None]
     return [f"{row.cause_id} {row.grant_id or 'nobody'} {text(row.amount)}" for row in found]

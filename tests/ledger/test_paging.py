@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
-from ledger import paging
+from ledger import desks, paging
 from ledger.answers import Entry
 from ledger.instants import FOREVER, ORIGIN, Instant, instant
 from ledger.ledger import Ledger
@@ -43,19 +43,19 @@ def test_pages_of_balances_are_the_balances(history: History, rng: random.Random
                 [{}, {"credit_type": "tokens"}, {"credit_type": "credits"}]
                 + [{"contract_id": each} for each in ledger.contracts(customer_id)]
             )
-            found = paged(lambda last: paging.balances(ledger.book, customer_id, at, behind=last, **named), size)  # noqa: B023
+            found = paged(lambda last: desks.balances(ledger.book, customer_id, at, behind=last, **named), size)  # noqa: B023
             whole = ledger.balances(customer_id, at, **named)
             # The wire's order is the same but for the kinds of seats, which are by number here.
             assert sorted((row.balance for row in found), key=repr) == sorted(whole, key=repr)
             if not named:
-                assert list(paging.pools(ledger.book, customer_id, at)) == [
+                assert list(desks.pools(ledger.book, customer_id, at)) == [
                     row for row in whole if row.scope.seat_id is None
                 ]
             few = rng.sample(("ana", "bo", "cy", "nobody"), 2)
-            searched = paging.balances(ledger.book, customer_id, at, search="A")
+            searched = desks.balances(ledger.book, customer_id, at, search="A")
             with_a = [row for row in ledger.balances(customer_id, at) if "a" in (row.scope.seat_id or "")]
             assert sorted((row.balance for _, row in searched if row), key=repr) == sorted(with_a, key=repr)
-            of_few = paging.balances(ledger.book, customer_id, at, seat_ids=few, **named)
+            of_few = desks.balances(ledger.book, customer_id, at, seat_ids=few, **named)
             wanted = [row for row in whole if row.scope.seat_id in few]
             assert sorted((row.balance for _, row in of_few if row), key=repr) == sorted(wanted, key=repr)
 
@@ -66,14 +66,14 @@ def test_what_a_desk_answers_does_not_depend_on_what_it_was_asked_before(history
     play_history(ledger, history)
     for customer_id in ledger.customers():
         at = rng.choice([horizon(history), rng.choice(history)[0].time])
-        desk = paging.Desk(ledger.book, customer_id, at)
+        desk = desks.Desk(ledger.book, customer_id, at)
         for _ in range(6):
             asks: list[dict[str, Any]] = [
                 {}, {"credit_type": "tokens"}, {"credit_type": "gems"}, {"active": (ORIGIN, horizon(history))},
                 {"seat_ids": rng.sample(("ana", "bo", "cy", "nobody"), 2)}, {"search": "a"},
             ]  # fmt: skip
             named = rng.choice(asks + [{"contract_id": each} for each in ledger.contracts(customer_id)])
-            alone = list(paging.balances(ledger.book, customer_id, at, **named))
+            alone = list(desks.balances(ledger.book, customer_id, at, **named))
             # A page may end before the last row.
             some = rng.choice((1, 3, len(alone)))
             assert list(islice(desk.balances(**named), some)) == alone[:some]
@@ -86,7 +86,7 @@ def test_what_a_seat_may_draw_on_is_what_would_pay(history: History, rng: random
     play_history(ledger, history)
     at = rng.choice([horizon(history), rng.choice(history)[0].time])
     for customer_id in ledger.customers():
-        for _, row in paging.balances(ledger.book, customer_id, at):
+        for _, row in desks.balances(ledger.book, customer_id, at):
             if row is None or row.available is None:
                 continue
             covered, payers = ledger.available(row.balance.scope, at, row.available + 1)
@@ -218,7 +218,7 @@ def test_a_grant_says_that_it_is_still_to_come_or_over() -> None:
     year = instant("2026-01-01T00:00:00Z"), instant("2027-01-01T00:00:00Z")
 
     def grants(active: tuple[Instant, Instant] | None, at: Instant = at) -> dict[str, int]:
-        rows = paging.balances(ledger.book, "acme", at, contract_id="c", active=active)
+        rows = desks.balances(ledger.book, "acme", at, contract_id="c", active=active)
         return {
             held.grant_id: held.balance // 10**9 for _, row in rows if row is not None for held in row.balance.grants
         }
@@ -238,9 +238,9 @@ def test_a_page_of_many_seats_reads_a_page() -> None:
         play(f"subscription team seats {names}\nrecurring monthly 10 per seat of team every P1M", ledger)
         ledger.flush()
         at = instant("2026-01-20T00:00:00Z")
-        behind = paging.BalancePlace("credits", "c", 0, "seat-00050")
+        behind = desks.BalancePlace("credits", "c", 0, "seat-00050")
         rows.forget()
-        page = list(islice(paging.balances(ledger.book, "acme", at, behind=behind), 10))
+        page = list(islice(desks.balances(ledger.book, "acme", at, behind=behind), 10))
         assert [place.seat_id for place, _ in page] == [f"seat-{n:05}" for n in range(51, 61)]
         costs.append(rows.count)
     assert costs[0] == costs[1] < 120, costs
