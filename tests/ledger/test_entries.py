@@ -287,3 +287,33 @@ def test_what_a_pool_paid_for_a_seat_is_told_once_beside_its_own_lines() -> None
         ("burned", -6, 0),
         ("overage", 0, 2),
     ]
+
+
+def test_the_last_lines_of_a_scope_are_the_last_of_all_its_lines() -> None:
+    """With who paid for them, however few or many they are; and of whom nothing is known, none."""
+    ledger: Any = play("""
+        contract c from 06-01
+        subscription team seats ana bo
+        grant ours 10 priority 5
+        grant own 2 to seat ana priority 1
+        burn 1 at 06-02
+        burn 1 by ana at 06-03
+        burn 1 by ana at 06-04
+        burn 1 by ana at 06-05
+        burn 1 by ana at 06-06
+        burn 1 by bo at 06-07
+        grant bos 9 to seat bo priority 1
+        burn 2 by bo at 06-08
+        burn 2 by bo at 06-09
+    """).ledger
+    until = _at("06-10")
+    for seat_id in ("ana", "bo", None):
+        scope = Scope(customer_id=CUSTOMER, contract_id="c", seat_id=seat_id)
+        whole = entries.entries(ledger.book, CUSTOMER, until, scope=scope, payers=True)
+        for count in (1, 2, 3, 4, 5, 9):
+            assert entries.last_entries(ledger.book, until, count, scope) == whole[-count:]
+
+    assert entries.last_entries(ledger.book, until, 3, Scope(customer_id="brook", contract_id="c", seat_id="ana")) == []
+    assert (
+        entries.last_entries(ledger.book, until, 3, Scope(customer_id=CUSTOMER, contract_id="d", seat_id="ana")) == []
+    )

@@ -6,13 +6,14 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from ledger import desks, paging
+from ledger.amounts import UNIT
 from ledger.answers import Entry
-from ledger.instants import FOREVER, ORIGIN, Instant, instant
+from ledger.instants import DAY, FOREVER, ORIGIN, Instant, instant
 from ledger.ledger import Ledger
 from ledger.order import Place
 from tests.ledger.histories import HISTORY, History
 from tests.ledger.histories import play as play_history
-from tests.ledger.language import BOUNDS, play
+from tests.ledger.language import BOUNDS, facts, play
 from tests.ledger.memory import Counting, MemoryRows
 from tests.ledger.test_laws import horizon, on_drawn_histories
 
@@ -244,3 +245,69 @@ def test_a_page_of_many_seats_reads_a_page() -> None:
         assert [place.seat_id for place, _ in page] == [f"seat-{n:05}" for n in range(51, 61)]
         costs.append(rows.count)
     assert costs[0] == costs[1] < 120, costs
+
+
+def test_a_seat_is_held_from_the_first_instant_of_its_subscription_until_before_the_last() -> None:
+    story = play("contract c from 06-01 until 06-10\nsubscription team seats ana")
+    ledger: Any = story.ledger
+
+    def held(at: str) -> list[str]:
+        found = paging.sittings(ledger.book, "acme", instant(f"2026-{at}Z"))
+        return [place.seat_id for place, sitting in found if sitting is not None]
+
+    assert [held(at) for at in ("05-31T23:59:59", "06-01T00:00:00", "06-09T23:59:59", "06-10T00:00:00")] == [
+        [],
+        ["ana"],
+        ["ana"],
+        [],
+    ]
+
+
+def test_a_grant_of_which_nobody_said_what_it_is_is_a_credit() -> None:
+    story = play("grant ours 10\nrecurring monthly 5 to pool every P1M")
+    ledger: Any = story.ledger
+    [pool] = ledger.balances("acme", story.now + 1)
+
+    assert [desks.kind_of(ledger.book, "acme", "c", grant) for grant in pool.grants] == ["credit", "credit"]
+
+
+def test_the_lines_of_a_seat_of_two_contracts_come_in_one_order() -> None:
+    story = play("""
+        contract c from 06-01
+        grant own 10 to seat ana
+        contract d from 06-01
+        grant more 10 to seat ana
+        burn 1 by ana at 06-02 on c
+        burn 2 by ana at 06-03 on d
+        burn 3 by ana at 06-04 on c
+    """)
+    ledger: Any = story.ledger
+    found = paging.lines(ledger.book, "acme", (story.now - 2 * DAY, story.now + 1), seat_id="ana")
+
+    assert [entry.amount // UNIT for _, entry in found if entry is not None] == [-1, -2, -3]
+
+
+def test_who_was_only_reset_is_known() -> None:
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    for fact, arrived_at in facts("reset customer at 06-01")[-1:]:
+        ledger.fold(fact, arrived_at)
+
+    assert [id for id, who in paging.customers(ledger.book) if who is not None] == ["acme"] == ledger.customers()
+
+
+def test_lines_behind_a_crowd_say_what_is_left_after_it() -> None:
+    """Though somebody had lines before it, and more are taken than were wanted."""
+    story = play("""
+        contract c from 05-01
+        subscription team seats ana bo cy di eva
+        recurring monthly 10 per seat of team every P1M for 2 periods
+        burn 1 by ana at 05-30
+        burn 2 by ana at 06-02
+    """)
+    ledger: Any = story.ledger
+    within = instant("2026-05-29T00:00:00Z"), instant("2026-06-03T00:00:00Z")
+    whole = ledger.entries("acme", within[1], since=within[0])
+    found = paging.lines(ledger.book, "acme", within, wanted=2)
+
+    assert [entry for _, entry in found if entry is not None] == whole
+    assert [entry.balance_after // UNIT for entry in whole if entry.type == "burned"] == [9, 17]
