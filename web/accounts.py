@@ -97,7 +97,13 @@ def ledger(view: View, customer_id: str, asked: Ledger) -> Plain:
         wanted=asked.limit + 1,
         payers=True,
     )
-    return page("ledger", found, asked.limit, lambda _, row: line(row, asked.seat_id))
+    return page("ledger", found, asked.limit, lambda _, row: line(row, asked.seat_id), looks_for(asked.limit))
+
+
+def looks_for(limit: int) -> int:
+    """At how many places a page of a ledger looks: where something may have happened to many at once, each costs as much as a
+    line, whether there is one or not."""
+    return 100 + 5 * limit
 
 
 def line(entry: Entry, seat_id: str | None) -> Plain:

@@ -30,7 +30,13 @@ class Answer(Shape, kw_only=True):
 
 
 class Page(Answer, kw_only=True):
-    next_cursor: str | None
+    next_cursor: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="Where the next rows are; null: there are none. A page may have fewer rows than were asked for, or"
+            " none, and still a cursor"
+        ),
+    ]
 
 
 # --- customers and what they agreed ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from ledger.instants import DAY, instant
 from ledger.ledger import Ledger
 from tables.memory import MemoryRows
 from tests.ledger.language import BOUNDS, facts
-from web import accounts, agreed, asked, cursors, looks, subject, watched
+from web import accounts, agreed, asked, cursors, looks, watched
 from web.cluster import AsOf, View
 from web.problems import Problem
 
@@ -141,7 +141,7 @@ def test_a_ledger_cursor_of_another_version_is_said_to_be_none_of_ours() -> None
 def test_a_ledger_page_ends_after_so_many_looks_however_few_lines_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
     """And goes on where it ended: none is left out, none comes twice."""
     at_once = accounts.ledger(CROWDED, "acme", asked.Ledger())["data"]
-    monkeypatch.setattr(subject.page, "__defaults__", (3,))
+    monkeypatch.setattr(accounts, "looks_for", lambda limit: 3)
     rows: list[Any] = []
     cursor, empty = None, 0
     while True:
