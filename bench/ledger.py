@@ -153,11 +153,14 @@ class Partition:
 
     def keep(self, overlay: Overlay) -> None:
         for name, changes in overlay.rows().items():
-            for key, value in changes.items():
-                if value is None:
-                    self.rows.delete(name, key)
-                else:
-                    self.rows.put(name, key, value)
+            if None in changes.values():
+                for key, value in changes.items():
+                    if value is None:
+                        self.rows.delete(name, key)
+                    else:
+                        self.rows.put(name, key, value)
+            else:
+                self.rows.tables[name].update(changes)  # type: ignore[arg-type]
 
     def fold_all(self, messages: Sequence[Message]) -> "Partition":
         for batch in cut(messages):

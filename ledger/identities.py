@@ -32,7 +32,6 @@ from ledger.partition import Generations, Partition, Refuse
 from ledger.rows import number_key, written
 
 _encode = msgspec.json.Encoder().encode
-_decode_outcome = msgspec.json.Decoder(Folded | Refused | Waiting).decode
 _TOPIC_BYTE = {"contract-change": b"c", "seat-change": b"s", "credit-burn": b"b"}
 
 
@@ -122,7 +121,7 @@ class Identities(Partition):
 
     def _known_by(self, digest: int, fact: AnyFact, arrived_at: Instant, outcome: Outcome) -> KnownRow:
         """What is remembered of a fact with this outcome."""
-        return KnownRow(digest, self._until(fact, arrived_at), outcome=msgspec.Raw(_encode(outcome)))
+        return KnownRow(digest, self._until(fact, arrived_at), outcome=outcome)
 
     def _refuse(self, key: bytes, digest: int, fact: AnyFact, arrived_at: Instant, refusal: Refusal) -> Refused:
         """A refusal, remembered unless a repeat may fare better."""
@@ -142,7 +141,7 @@ class Identities(Partition):
     def _first_outcome(self, who: CustomerRow, fact: AnyFact, known: KnownRow) -> Folded | Refused | Waiting:
         if known.paid is not None:
             return Folded(result=burn_result(known.paid))
-        first: Folded | Refused | Waiting = _decode_outcome(known.outcome)
+        first: Folded | Refused | Waiting = msgspec.convert(known.outcome, Folded | Refused | Waiting)
         return first
 
     def _check_times(self, fact: AnyFact, arrived_at: Instant) -> None:

@@ -1,6 +1,6 @@
 """How it is kept that an id was taken (`ledger.identities`)."""
 
-import msgspec
+from typing import Any
 
 from ledger.amounts import Amount
 from ledger.instants import Instant
@@ -19,7 +19,7 @@ class KnownRow(Row):
     time: Instant = 0
     amount: Amount = 0
     voided: bool = False
-    outcome: msgspec.Raw = msgspec.Raw(b"null")
+    outcome: Any = None  # of what is no burn
 
 
 KNOWN = Kind("trail", b"i", KnownRow)

@@ -38,7 +38,7 @@ FORGIVEN = frozenset(
 )
 
 
-class Scope(Value, kw_only=True, frozen=True):
+class Scope(Value, kw_only=True, frozen=True, cache_hash=True):
     """Whose balance it is: a seat (`seat_id`), the contract's pool, or the customer's pool (no `contract_id`)."""
 
     customer_id: str

@@ -2,8 +2,9 @@
 
 `Rows` is the whole interface to the caller's store. A `Book` stands between it and the rules for one batch: it decodes a
 row once, hands out the same object until the end of the batch, and writes back what was saved in `flush`. A row is a
-version byte and a JSON array (msgpack has no integers above 64 bits, and amounts have 80); fields are only ever added at
-the end, with a default, so that an older row can be read.
+version byte and an array: packed (msgpack), or a text (JSON) where it holds more than msgpack can, an integer above 64 bits
+or a fact as it came; all rows of the first version are. Fields are only ever added at the end, with a default, so that an older
+row can be read.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +18,9 @@ from ledger.row import Row
 #: `state` lives as long as what it describes; `trail` (burns, identities) leaves with time.
 Table = Literal["state", "trail"]
 
-VERSION = b"\x01"
+#: The version of a row that is a text, and of one that is packed: the newest.
+TEXT = b"\x01"
+PACKED = b"\x02"
 
 #: Called between two steps of what takes long, wherever it may be left alone for a while: nothing is half done with it there
 #: but the fact that is being folded, of which nobody else sees anything.
@@ -87,26 +90,54 @@ R = TypeVar("R", bound=Row)
 
 
 class Kind(Generic[R]):
-    """A family of rows: its table, its tag (the first byte of its keys) and its shape."""
+    """A family of rows: its table, its tag (the first byte of its keys), its shape, and how one is written."""
 
-    def __init__(self, table: Table, tag: bytes, shape: type[R]) -> None:
+    def __init__(self, table: Table, tag: bytes, shape: type[R], write: Callable[[Any], bytes] | None = None) -> None:
         self.table = table
         self.tag = tag
+        self.write: Callable[[Any], bytes] = written if write is None else write
+        self._unpack = msgspec.msgpack.Decoder(shape).decode
         self._decode = msgspec.json.Decoder(shape).decode
 
     def read(self, value: bytes) -> R:
         """The row that these bytes hold. Raises `RowUnreadable` where a newer version wrote them."""
-        if value[0] > VERSION[0]:
-            raise RowUnreadable(f"a row of version {value[0]}: written by a newer SeatStream; upgrade this worker")
+        version = value[0]
+        if version == 2:
+            return self._unpack(value[1:])
+        if version > 2:
+            raise RowUnreadable(f"a row of version {version}: written by a newer SeatStream; upgrade this worker")
         return self._decode(value[1:])
 
 
+_pack = msgspec.msgpack.Encoder().encode
 _encode = msgspec.json.Encoder().encode
 
 
 def written(row: Row) -> bytes:
     """A row as bytes."""
-    return VERSION + _encode(row)
+    try:
+        return PACKED + _pack(row)
+    except OverflowError:
+        return TEXT + _encode(row)
+
+
+def written_as_text(row: Row) -> bytes:
+    """As `written`, for one that holds a fact as it came, which is JSON."""
+    return TEXT + _encode(row)
+
+
+def alike(one: bytes, other: bytes) -> bool:
+    """Whether two rows hold the same, whichever version wrote each."""
+    return one == other or (one[:1] != other[:1] and _plain(one) == _plain(other))
+
+
+def _plain(value: bytes) -> object:
+    try:
+        if value[:1] == PACKED:
+            return msgspec.to_builtins(msgspec.msgpack.decode(value[1:]))
+        return msgspec.json.decode(value[1:]) if value[:1] == TEXT else value
+    except msgspec.DecodeError:
+        return value  # a burn's: its amount, and whose it was
 
 
 class RowUnreadable(Exception):
@@ -184,7 +215,7 @@ class Book:
         keys = self._saved.get(kind)
         if not keys:
             return
-        held, put, table = self._held, self.rows.put, kind.table
+        held, put, table, write = self._held, self.rows.put, kind.table, kind.write
         for number, key in enumerate(keys, 1):
             if number % BREATH_ROWS == 0:
                 self.breathe()
@@ -192,7 +223,7 @@ class Book:
             if row is None:
                 self.rows.delete(table, key)
             else:
-                put(table, key, VERSION + _encode(row))
+                put(table, key, write(row))
         keys.clear()
 
 

@@ -5,7 +5,7 @@ import msgspec
 from ledger.contracts import CountRow
 from ledger.instants import Instant
 from ledger.row import Row
-from ledger.rows import Kind
+from ledger.rows import Kind, written_as_text
 
 
 class WaitingRow(Row):
@@ -21,6 +21,6 @@ class DueRow(Row):
     waiting_key: bytes
 
 
-WAITING = Kind("state", b"W", WaitingRow)
+WAITING = Kind("state", b"W", WaitingRow, written_as_text)
 DUE = Kind("state", b"U", DueRow)
 WAITING_COUNT = Kind("state", b"#", CountRow)

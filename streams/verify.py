@@ -29,7 +29,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ledger.rows import Table
+from ledger.rows import Table, alike
 from streams import header_names, journal
 from streams import settings as environment
 from streams.bookkeeper import Bookkeeper
@@ -536,7 +536,7 @@ Row = tuple[bytes, bytes]
 
 def _unlike(one: Rows, other: Rows, table: Table) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
     """The rows in which two stores differ, but for those that a store keeps about itself."""
-    return _apart(one.scan(table, _FIRST, _END), other.scan(table, _FIRST, _END), lambda a, b: a == b)
+    return _apart(one.scan(table, _FIRST, _END), other.scan(table, _FIRST, _END), alike)
 
 
 def _apart(

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from itertools import islice
 
 from ledger.rows import Table
 
@@ -14,20 +15,16 @@ class MemoryRows:
 
     def __init__(self) -> None:
         self.tables: dict[Table, dict[bytes, bytes]] = {"state": {}, "trail": {}}
-        self._orders: dict[Table, _Order] = {"state": _Order(), "trail": _Order()}
+        self._orders: dict[Table, _Order] = {table: _Order(rows) for table, rows in self.tables.items()}
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         return self.tables[table].get(key)
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
-        rows = self.tables[table]
-        if key not in rows:
-            self._orders[table].add(key)
-        rows[key] = value
+        self.tables[table][key] = value
 
     def delete(self, table: Table, key: bytes) -> None:
-        if self.tables[table].pop(key, None) is not None:
-            self._orders[table].drop(key)
+        self._orders[table].drop(key)
 
     def scan(self, table: Table, start: bytes, end: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """What is written during the scan it does not meet; what is deleted ahead of it, it passes by."""
@@ -40,24 +37,25 @@ class MemoryRows:
 
 
 class _Order:
-    """Keys in order. New and dropped ones are noted, and put in order by the next look."""
+    """The keys of a table in order, as of the last look."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: dict[bytes, bytes]) -> None:
+        self._rows = rows
         self._keys: list[bytes] = []
+        #: Keys that are there and not in order yet, and keys that are gone and have their place still.
         self._new: list[bytes] = []
         self._gone: set[bytes] = set()
-
-    def add(self, key: bytes) -> None:
-        # A key that was dropped still has its place.
-        if key in self._gone:
-            self._gone.remove(key)
-        else:
-            self._new.append(key)
+        #: How many rows there were when the new ones were looked for last.
+        self._count = 0
 
     def drop(self, key: bytes) -> None:
-        self._gone.add(key)
+        self._look()
+        if self._rows.pop(key, None) is not None:
+            self._count -= 1
+            self._gone.add(key)
 
     def between(self, start: bytes, end: bytes) -> list[bytes]:
+        self._look()
         keys = self._keys
         if len(self._new) <= _FEW:
             for key in self._new:
@@ -70,3 +68,12 @@ class _Order:
             keys[:] = [key for key in keys if key not in self._gone]
             self._gone.clear()
         return keys[bisect_left(keys, start) : bisect_left(keys, end)]
+
+    def _look(self) -> None:
+        # The newest keys are the last ones of a dict.
+        for key in islice(reversed(self._rows), len(self._rows) - self._count):
+            if key in self._gone:
+                self._gone.remove(key)
+            else:
+                self._new.append(key)
+        self._count = len(self._rows)

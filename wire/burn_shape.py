@@ -21,7 +21,8 @@ class Burn(msgspec.Struct, gc=False):
     seat_id: _Name | None = None
     seat_group_key: _Name | None = None
     credit_type: _Name | None = None
-    properties: Raw | None = None
+    #: Empty where it was left out. (`Raw | None` would take nothing but null.)
+    properties: Raw = Raw()
     on_unknown: Literal["wait", "refuse"] | None = None
     type: Literal["credit.burned"] | None = None
     #: A CloudEvent takes the other way.

@@ -49,8 +49,8 @@ def quick_burn(value: bytes) -> CreditBurn | None:
             # What is skipped or kept raw, the decoder does not look at.
             value.decode()
         burn = _decode(value)
-        properties = burn.properties
-        if properties is not None and bytes(properties)[:1] != b"{":
+        said = bytes(burn.properties)
+        if said and said[:1] != b"{" and said != b"null":
             return None
         return CreditBurn(
             id=burn.id,
@@ -62,7 +62,7 @@ def quick_burn(value: bytes) -> CreditBurn | None:
             seat_group_key=burn.seat_group_key or SEAT_ID,
             credit_type=burn.credit_type or CREDITS,
             amount=_amount(bytes(burn.amount)),
-            properties=properties,
+            properties=burn.properties if said[:1] == b"{" else None,
         )
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
@@ -73,6 +73,8 @@ _properties_of: Final = msgspec.json.Decoder(Properties).decode
 
 _amounts: Final[dict[bytes, Amount]] = {}
 _seconds: Final[dict[str, Instant]] = {}
+#: What the last of so many digits of a second counts.
+_MICROSECONDS: Final = (0, 100_000, 10_000, 1_000, 100, 10, 1)
 
 
 def _amount(said: bytes) -> Amount:
@@ -92,17 +94,16 @@ def _amount(said: bytes) -> Amount:
 
 def _instant(said: str) -> Instant:
     """Burns of one second come together, so seconds are remembered by their text; the rest is their fraction, in UTC."""
-    start = said[:19]
-    second = _seconds.get(start)
+    second = _seconds.get(said[:19])
     if second is None:
-        second = instants.instant(f"{start}Z")
+        second = instants.instant(f"{said[:19]}Z")
         if len(_seconds) >= REMEMBERED:
             _seconds.clear()
-        _seconds[start] = second
+        _seconds[said[:19]] = second
     rest = said[19:]
     if rest == "Z":
         return second
     digits = rest[1:-1]
-    if rest[:1] != "." or rest[-1] != "Z" or not (digits.isdigit() and rest.isascii()):
+    if rest[:1] != "." or rest[-1] != "Z" or not (digits.isdigit() and digits.isascii()) or len(digits) > 6:
         return instants.instant(said)
-    return second + int(digits if len(digits) == 6 else digits[:6].ljust(6, "0"))
+    return second + int(digits) * _MICROSECONDS[len(digits)]

@@ -38,7 +38,11 @@ class Unreadable(Value, frozen=True, kw_only=True):
 
 def read(topic: Topic, key: bytes | None, value: bytes | None, headers: Headers | None = None) -> AnyFact | Unreadable:
     """The fact that a message of this topic says. The body's `customer_id` counts, whatever the key is."""
-    size = len(value or b"") + len(key or b"") + (_size(headers) if headers else 0)
+    size = 0 if value is None else len(value)
+    if key is not None:
+        size += len(key)
+    if headers:
+        size += _size(headers)
     if size > MESSAGE_BYTES:
         said = f"the message has {size:,} bytes; send at most {MESSAGE_BYTES:,}, in several facts if need be"
         return Unreadable(refusal=Refusal(code="too_large", message=said, law="L19"))

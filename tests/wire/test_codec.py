@@ -225,6 +225,17 @@ def test_a_burn_is_taken_back_by_its_id() -> None:
     assert refused(BURN | {"type": "burn.voided"}) == ("missing_field", "burn_id")
 
 
+def test_a_burn_with_properties_is_read_the_quick_way_too() -> None:
+    message = b'{"id":"a","customer_id":"b","time":"2026-03-16T00:00:00Z","amount":1,"properties":{"model":"large"}}'
+
+    found = quick_burn(message)
+
+    assert found is not None and bytes(found.properties) == b'{"model":"large"}'
+    left_out = quick_burn(message.replace(b'{"model":"large"}', b"null"))
+    assert left_out is not None and left_out.properties is None
+    assert quick_burn(message.replace(b'{"model":"large"}', b"[]")) is None
+
+
 def test_properties_are_kept_as_they_were_sent() -> None:
     message = '{"id":"a","customer_id":"b","time":"2026-03-16T00:00:00Z","amount":1,"properties": {"n": 1.50, "x":[]} }'
     found = read_raw(message)
