@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ledger import due, grants, seats
+from ledger.answers import EntryType
 from ledger.contracts import (
     ContractBrief,
     ContractRow,
@@ -524,7 +525,7 @@ class Agreements(WaitingRoom):
             account.rebuild(since)
             account.touch_pool(holder.contract, since)
         else:
-            due.note(self.book, who, holder, row.given.credit_type, at)
+            due.note(self.book, who, holder, row.given.credit_type, at, *_told_of(fact))
             account.rework({holder: since})
 
     def _void_of_all(self, who: CustomerRow, contract: ContractRow, row: RecurringRow, void: Void) -> None:
@@ -561,7 +562,7 @@ class Agreements(WaitingRoom):
             account.touch_pool(holder.contract, since)
             return
         at = fact.voided_at if isinstance(fact, CreditsVoided) else fact.time
-        due.note(self.book, who, holder, row.given.credit_type, at)
+        due.note(self.book, who, holder, row.given.credit_type, at, *_told_of(fact))
         due.note_void(self.book, who, holder, row, lived_until)
         if fact.seat_id not in (None, holder.seat_id):
             due.note_named(self.book, who, Holder(holder.contract, fact.seat_id, holder.seat_group_key), holder)
@@ -677,6 +678,11 @@ class Agreements(WaitingRoom):
                 "contract_ambiguous", "contract_id", "several contracts hold the edit's time; name one", AMBIGUOUS
             )
         return rows[0]
+
+
+def _told_of(fact: CreditsVoided | CreditsAdjusted) -> tuple[EntryType, ...]:
+    """Which lines may tell of an edit of a grant."""
+    return ("voided",) if isinstance(fact, CreditsVoided) else ("adjusted", "lapsed")
 
 
 def _means_as_much(other: Void, void: Void) -> bool:

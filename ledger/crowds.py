@@ -136,13 +136,18 @@ class Crowd:
         if contract is None or seat_group_key not in who.seat_group_keys:
             return
         group = who.seat_group_keys.index(seat_group_key)
-        recurring = self._recurring(account, contract.number, seat_group_key)
+        if step == STEP["debt_paid"]:
+            # Of whatever was given in the steps before.
+            if not account.briefs[contract.number].carry:
+                return
+            step = None
+        recurring = self._recurring(account, contract.number, seat_group_key) if step in (None, STEP["lifted"]) else []
         found = [
             self._turned(account, contract, seat_group_key, step, behind),
-            seats_noted(account, at, contract.number, group, behind),
+            seats_noted(account, at, step, contract.number, group, behind),
             (seat_id for seat_id in recurring if seat_id > behind),
         ]
-        if recurring or any(True for _ in seats_noted(account, at, contract.number, group, "")):
+        if recurring or any(True for _ in seats_noted(account, at, step, contract.number, group, "")):
             # What was noted of one seat may concern another one by now.
             found.append(seats_named(account, contract.number, group, behind))
             found.append(movers_of(account, contract, seat_group_key, behind))
@@ -156,15 +161,14 @@ class Crowd:
     def _turned(
         self, account: Account, contract: ContractRow, seat_group_key: str, step: int | None, behind: str
     ) -> Iterator[str]:
-        """The seats that come or leave: who comes is given something, and may pay a debt of it; who leaves may lose it."""
+        """The seats that come or leave: who comes is given something; who leaves may lose it."""
         found = []
         for subscription in contract.subscriptions:
             if subscription.seat_group_key != seat_group_key or not earning(
                 contract, subscription, account.credit_type
             ):
                 continue
-            # At the edge of a life all are looked at.
-            if step in (None, STEP["granted"]) or (step == STEP["debt_paid"] and account.briefs[contract.number].carry):
+            if step in (None, STEP["granted"]):
                 found.append(seats_turned(account, subscription, self._at, True, behind))
             if step in (None, STEP["expired"]) and subscription.at(self._at).revoke_on_removal:
                 found.append(seats_turned(account, subscription, self._at, False, behind))
@@ -185,21 +189,20 @@ class Crowd:
         """Who need no naming one by one, and in which steps: nobody else's slices start or end, and no reset touches them."""
         at = self._at
         brief = account.briefs[contract.number]
-        owing = {STEP["debt_paid"]} if brief.carry else set()
         whole: set[int] = set()
         if at == contract.starting_at:
-            whole |= {STEP["granted"], *owing}
+            whole.add(STEP["granted"])
         if at == contract.ending_before():
             whole.add(STEP["expired"])
         if any(reset.time == at for reset in contract.resets):
-            whole |= {STEP["lifted"], *owing}
+            whole.add(STEP["lifted"])
         yield _Everybody(None, whole)
         for subscription in contract.subscriptions:
             steps: set[int] = set()
             for row in earning(contract, subscription, account.credit_type):
                 periods = list(grants.periods(row, at - 1, at))
                 if any(period.earns_from == at for period in periods) or at == contract.life(subscription)[0]:
-                    steps |= {STEP["granted"], *owing}
+                    steps.add(STEP["granted"])
                 if any(period.expires_at == at for period in periods) or any(v.voided_at == at for v in row.voids):
                     steps.add(STEP["expired"])
             # Whatever a seat was given may have been carried to any other.

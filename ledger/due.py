@@ -9,19 +9,23 @@ from collections.abc import Iterator
 from heapq import merge
 
 from ledger import grants, seats
+from ledger.answers import EntryType
 from ledger.balances import Account
 from ledger.billing import next_period_start
 from ledger.contracts import ContractRow, CustomerRow, RecurringRow, SubscriptionRow, load_contract
 from ledger.facts import Grant, Recurrence
 from ledger.grants import GrantRow, Holder, holder_key, split_holder
 from ledger.instants import FOREVER, ORIGIN, Every, Instant
+from ledger.order import STEP
 from ledger.row import Row
 from ledger.rows import Book, Kind, after, instant_key, instant_of, number_key, text_key, text_of
 from ledger.seat_rows import SEAT, TURN, Keys
 
 
 class AtRow(Row):
-    """Something happens to a seat's own grants at the instant of the key."""
+    """Something happens to a seat's own grants at the instant of the key, in these steps (`order.STEP`); none: in any."""
+
+    steps: list[int] = []
 
 
 class RecursRow(Row):
@@ -46,9 +50,15 @@ _EVERY = b"\xff\xff"
 # --- what is noted of single seats -----------------------------------------------------------------------------------
 
 
-def note(book: Book, who: CustomerRow, holder: Holder, credit_type: str | None, at: Instant) -> None:
-    """Something happens to a seat's own grants at an instant; None: to those of every credit type."""
-    book.save(AT, _at_key(who, at) + _whose(who, holder, credit_type), AtRow())
+def note(book: Book, who: CustomerRow, holder: Holder, credit_type: str | None, at: Instant, *types: EntryType) -> None:
+    """Something happens to a seat's own grants at an instant, that such lines would tell (none named: any); None: to those of
+    every credit type."""
+    key = _at_key(who, at) + _whose(who, holder, credit_type)
+    steps = {STEP[type] for type in types}
+    before = book.load(AT, key)
+    if before is not None:
+        steps = steps | {*before.steps} if steps and before.steps else set()
+    book.save(AT, key, AtRow(sorted(steps)))
 
 
 def note_named(book: Book, who: CustomerRow, holder: Holder, owner: Holder) -> None:
@@ -65,9 +75,9 @@ def named(book: Book, who: CustomerRow, holder: bytes) -> Iterator[bytes]:
 
 def note_grant(book: Book, who: CustomerRow, holder: Holder, given: Grant) -> None:
     """A seat has a new grant of its own."""
-    for at in (given.effective_at, given.expires_at):
-        if at < FOREVER:
-            note(book, who, holder, given.credit_type, at)
+    note(book, who, holder, given.credit_type, given.effective_at, "granted")
+    if given.expires_at < FOREVER:
+        note(book, who, holder, given.credit_type, given.expires_at, "expired")
     if given.recurrence is not None:
         _note_recurrence(book, who, holder, given, given.recurrence, given.expires_at)
 
@@ -242,13 +252,14 @@ def earning(contract: ContractRow, subscription: SubscriptionRow, credit_type: s
 # --- to whom, a few at a time ----------------------------------------------------------------------------------------
 
 
-def seats_noted(account: Account, at: Instant, contract: int, group: int, behind: str) -> Iterator[str]:
-    """The seats of one kind (the number of their group key) for which something is noted at an instant, by id, those `behind`
-    one. By now what was noted may have been carried on."""
+def seats_noted(
+    account: Account, at: Instant, step: int | None, contract: int, group: int, behind: str
+) -> Iterator[str]:
+    """The seats of one kind (the number of their group key) for which something is noted at an instant, in one of its steps or
+    in any, by id, those `behind` one. By now what was noted may have been carried on."""
     mine = account.number.to_bytes(2, "big")
-    return merge(
-        *(_seats_at(account, _at_key(account.customer, at) + of, contract, group, behind) for of in (mine, _EVERY))
-    )
+    prefixes = (_at_key(account.customer, at) + of for of in (mine, _EVERY))
+    return merge(*(_seats_at(account, prefix, step, contract, group, behind) for prefix in prefixes))
 
 
 def recurs_at(account: Account, at: Instant) -> Iterator[bytes]:
@@ -261,7 +272,7 @@ def recurs_at(account: Account, at: Instant) -> Iterator[bytes]:
 
 def seats_named(account: Account, contract: int, group: int, behind: str) -> Iterator[str]:
     """The seats that an adjustment of another one's own grants ever named."""
-    return _seats_at(account, _named_key(account.customer, b""), contract, group, behind)
+    return _seats_at(account, _named_key(account.customer, b""), None, contract, group, behind)
 
 
 def seats_turned(
@@ -275,8 +286,11 @@ def seats_turned(
             yield keys.turn_of(key)
 
 
-def _seats_at(account: Account, prefix: bytes, contract: int, group: int, behind: str) -> Iterator[str]:
+def _seats_at(
+    account: Account, prefix: bytes, step: int | None, contract: int, group: int, behind: str
+) -> Iterator[str]:
     """Of rows whose keys go on with a seat."""
     prefix += number_key(contract) + b"\1" + group.to_bytes(2, "big")
-    for key in account.book.keys(AT, prefix + after(text_key(behind)), after(prefix)):
-        yield text_of(key[len(prefix) : key.index(b"\0\1", len(prefix)) + 2])
+    for key, row in account.book.scan_lazily(AT, prefix + after(text_key(behind)), after(prefix)):
+        if step is None or not row.steps or step in row.steps:
+            yield text_of(key[len(prefix) : key.index(b"\0\1", len(prefix)) + 2])

@@ -187,6 +187,22 @@ def test_places_are_in_the_order_of_the_lines_and_no_two_are_one() -> None:
     assert all(place == place_of(entry) for place, entry in looks if entry is not None)
 
 
+def test_grants_of_seats_that_start_or_end_together_are_looked_at_where_they_do() -> None:
+    """And not in each step of L13; an adjustment of that instant, in its own."""
+    names = [f"s{n:02}" for n in range(30)]
+    grants = "\n".join(f"grant g-{name} 1 to seat {name} from 01-20 until 01-25" for name in names)
+    book = book_of(f"{grants}\nadjust g-s07 by 2 seat s07 at 01-20\nadjust g-s08 by 2 seat s08 at 01-25\ntick 02-10")
+    for day, until, step, also, who in (
+        ("01-20", "01-21", STEP["granted"], "adjusted", "s07"),
+        ("01-25", "01-26", STEP["expired"], "lapsed", "s08"),
+    ):
+        looks = list(entries.lines(book, "acme", (at(day), at(until)), limit=10))
+        seats = [(place.step, place.seat_id) for place, _ in looks if place.seat_id]
+        assert [one for one in seats if one[0] == step] == [(step, name) for name in names]
+        assert {one for one in seats if one[0] != step} == {(STEP["adjusted"], who), (STEP["lapsed"], who)}
+        assert (also, who) in [(entry.type, entry.scope.seat_id) for _, entry in looks if entry is not None]
+
+
 def test_a_page_of_a_crowd_reads_a_page() -> None:
     """However many seats there are: where a period begins for all of them, in any of its steps, and where all come at once."""
     costs: list[list[int]] = []
@@ -206,7 +222,6 @@ def test_a_page_of_a_crowd_reads_a_page() -> None:
         for time, place in (
             ("01-01", None),
             ("01-10", None),
-            ("01-20", Place(at("01-20"), STEP["granted"] - 1, "", "credits", "c", "seat_id", "zz", 1)),
             ("02-01", None),
             ("02-01", Place(at("02-01"), STEP["expired"], "", "credits", "c", "seat_id", "s00030", 1)),
             ("02-01", Place(at("02-01"), STEP["granted"], "", "credits", "c", "seat_id", "s00030", 1)),
