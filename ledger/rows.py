@@ -131,6 +131,11 @@ def alike(one: bytes, other: bytes) -> bool:
     return one == other or (one[:1] != other[:1] and _plain(one) == _plain(other))
 
 
+def readable(value: bytes) -> bytes:
+    """A row as people can read it; anything else as it is."""
+    return _encode(_plain(value)) if value[:1] == PACKED else value
+
+
 def _plain(value: bytes) -> object:
     try:
         if value[:1] == PACKED:

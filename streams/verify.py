@@ -29,7 +29,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ledger.rows import Table, alike
+from ledger.rows import Table, alike, readable
 from streams import header_names, journal
 from streams import settings as environment
 from streams.bookkeeper import Bookkeeper
@@ -565,5 +565,6 @@ def _so_often(said: Sized, due: Sized) -> str:
 def _shown(value: bytes | None) -> str:
     if value is None:
         return "nothing"
-    text = "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in value[:200])
-    return text if len(value) <= 200 else f"{text}... ({len(value):,} bytes)"
+    said = readable(value)
+    text = "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in said[:200])
+    return text if len(said) <= 200 else f"{text}... ({len(value):,} bytes)"

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from ledger.row import Row
-from ledger.rows import PACKED, TEXT, Kind, RowUnreadable, alike, written, written_as_text
+from ledger.rows import PACKED, TEXT, Kind, RowUnreadable, alike, readable, written, written_as_text
 
 
 class Purse(Row):
@@ -44,6 +44,11 @@ def test_rows_are_alike_whichever_version_wrote_them() -> None:
     assert alike(written(purse), written_as_text(purse))
     assert not alike(written(purse), written_as_text(other))
     assert not alike(written(purse), written(other))
+
+
+def test_a_packed_row_can_be_read_by_people() -> None:
+    assert readable(written(Purse("ana", 7, b"\0\xff"))) == b'["ana",7,"AP8=",0]'
+    assert readable(b"\x01[7]") == b"\x01[7]"
 
 
 def test_a_row_that_only_one_version_can_hold_is_alike_to_itself_alone() -> None:
