@@ -44,6 +44,8 @@ from ledger.stretches import (
     in_order,
 )
 
+#: So many burns that came after another are read to tell who paid that.
+MOST_READ: Final = 200
 #: More than any sum of amounts.
 NO_LIMIT: Final = 1 << 88
 
@@ -188,7 +190,12 @@ class Account(Anew):
             before = reach
             reach += mine.left if taken is None else mine.left - taken[i]
             if older and reach and (before or reach < has):
-                return None  # who paid it depends on how much came after it, and that is not at hand
+                # Who paid it depends on how much came after it: all that is in this part.
+                burned = self._burned_since(seat, time, id)
+                if burned is None:
+                    return None
+                older = False
+                high, low = has - burned, has - burned - amount
             take = (high if high < reach else reach) - (low if low > before else before)
             if take > 0:
                 paid.append((mine.name, take))
@@ -222,6 +229,16 @@ class Account(Anew):
         if lane is None or lane.turn != self.turn or lane.revision != brief.revision or has > lane.limit:
             seat.lane = self._lane(brief, stretch, tail, taken)
         return paid, pool
+
+    def _burned_since(self, seat: "Seat", time: Instant, id: str) -> Amount | None:
+        """What a scope burned after a burn that is not there yet; None where that is much to read."""
+        burned = 0
+        rows = self.burn_rows(seat.row.number, (time, id), (FOREVER, ""))
+        for count, (_, value) in enumerate(rows):
+            if count == MOST_READ:
+                return None
+            burned += int.from_bytes(value[:11], "big")
+        return burned
 
     def _lane(self, brief: ContractBrief, stretch: Stretch, tail: int, taken: list[Amount] | None) -> Lane | None:
         """How a scope's burns go that are newer than one that went to its last part, given what the parts before took of its

@@ -7,9 +7,11 @@ import msgspec
 import pytest
 
 from ledger.amounts import UNIT
+from ledger.balances import MOST_READ
 from ledger.facts import AnyFact
 from ledger.instants import HOUR, Instant
 from ledger.ledger import Ledger
+from ledger.outcome import Folded
 from tests.ledger.language import BOUNDS, facts, play, play_on
 from tests.ledger.memory import MemoryRows
 
@@ -130,3 +132,26 @@ def test_nobody_stays_at_hand_of_whom_something_that_had_waited_was_folded() -> 
     play_on(story, "burn 1 at 06-12 on c\ntick 06-13")
     ledger.flush()
     assert story.overage() == "2" and not ledger.book.staying
+
+
+@pytest.mark.parametrize("later", [4, MOST_READ, MOST_READ + 1])
+def test_a_burn_before_many_others_is_told_who_paid_it(later: int) -> None:
+    """L5, L16: own credits pay what was burned first, whenever it arrives."""
+    ledger = Ledger(MemoryRows(), **BOUNDS)
+    own = 2 * later
+    lines = [
+        "contract c from 2026-01-01",
+        "subscription team seats ana",
+        f"grant own {own} to seat ana from 06-01 until 06-07",
+        "grant ours 1000 from 06-01",
+        "burn 4 by ana at 06-02",
+        *(f"burn 3 by ana at 06-04T{n // 60:02}:{n % 60:02}" for n in range(later)),
+        f"burn {own - 2} by ana at 06-03",
+        "burn 1 by ana at 06-02T12:00",
+        "burn 5 by ana at 06-03T12:00",
+    ]
+    outcomes = [ledger.fold(fact, arrived_at) for fact, arrived_at in facts("\n".join(lines))]
+
+    told = [outcome.result["paid"] for outcome in outcomes[-3:] if isinstance(outcome, Folded)]
+    paid = [[(name, amount // UNIT) for name, _, amount, _ in each] for each in told]
+    assert paid == [[("own", own - 4), ("ours", 2)], [("own", 1)], [("ours", 5)]]
