@@ -18,7 +18,7 @@ from ledger.grants import GrantRow, Holder, holder_key, split_holder
 from ledger.instants import FOREVER, ORIGIN, Every, Instant
 from ledger.order import STEP
 from ledger.row import Row
-from ledger.rows import Book, Kind, after, instant_key, instant_of, number_key, text_key, text_of
+from ledger.rows import BREATH_ROWS, Book, Kind, after, instant_key, instant_of, number_key, text_key, text_of
 from ledger.seat_rows import SEAT, TURN, Keys
 
 
@@ -291,6 +291,10 @@ def _seats_at(
 ) -> Iterator[str]:
     """Of rows whose keys go on with a seat."""
     prefix += number_key(contract) + b"\1" + group.to_bytes(2, "big")
-    for key, row in account.book.scan_lazily(AT, prefix + after(text_key(behind)), after(prefix)):
+    for number, (key, row) in enumerate(
+        account.book.scan_lazily(AT, prefix + after(text_key(behind)), after(prefix)), 1
+    ):
+        if number % BREATH_ROWS == 0:
+            account.book.breathe()
         if step is None or not row.steps or step in row.steps:
             yield text_of(key[len(prefix) : key.index(b"\0\1", len(prefix)) + 2])

@@ -127,22 +127,30 @@ def written_as_text(row: Row) -> bytes:
 
 
 def alike(one: bytes, other: bytes) -> bool:
-    """Whether two rows hold the same, whichever version wrote each."""
-    return one == other or (one[:1] != other[:1] and _plain(one) == _plain(other))
+    """Whether two rows hold the same, whichever version wrote each; what only the newer one knows of is not compared."""
+    if one == other or one[:1] == other[:1]:
+        return one == other
+    mine, theirs = _plain(one), _plain(other)
+    if isinstance(mine, list) and isinstance(theirs, list):
+        both = min(len(mine), len(theirs))
+        return mine[:both] == theirs[:both]
+    return False
 
 
 def readable(value: bytes) -> bytes:
     """A row as people can read it; anything else as it is."""
-    return _encode(_plain(value)) if value[:1] == PACKED else value
+    plain = _plain(value) if value[:1] == PACKED else None
+    return value if plain is None else _encode(plain)
 
 
 def _plain(value: bytes) -> object:
+    """None: it is no row, as a burn's amount is none, or torn."""
     try:
         if value[:1] == PACKED:
             return msgspec.to_builtins(msgspec.msgpack.decode(value[1:]))
-        return msgspec.json.decode(value[1:]) if value[:1] == TEXT else value
-    except msgspec.DecodeError:
-        return value  # a burn's: its amount, and whose it was
+        return msgspec.json.decode(value[1:]) if value[:1] == TEXT else None
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return None
 
 
 class RowUnreadable(Exception):

@@ -159,8 +159,9 @@ class Hands:
                 return await restore(shards, changelogs, self._kafka, self._tell_restored)
             except StoreTorn as torn:
                 torn.store.set_aside(torn)
-            except OSError:
-                # RocksDB takes nothing after a write that failed. Whoever tries again opens it anew.
+            except Exception:
+                # RocksDB takes nothing after a write that failed, and a store may be half way to being filled. Whoever
+                # tries again opens them anew.
                 self._shards.close()
                 raise
 

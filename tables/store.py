@@ -194,6 +194,7 @@ class Store:
         try:
             self._db = self._connect()
         except Exception as error:
+            self._filling = None
             raise self._told(error) from error
 
     def flush(self) -> None:
@@ -327,7 +328,7 @@ class Store:
 
     def _told(self, error: Exception) -> Exception:
         said = str(error).lower()
-        if any(words in said for words in _DISK):
+        if any(words in said for words in (*_DISK, *_HELD)):
             return OSError(f"{self.path} takes no more: {error}")
         return StoreTorn(self, error) if any(words in said for words in _TORN) else error
 

@@ -52,7 +52,7 @@ def unwrap(value: bytes | None, headers: Mapping[str, bytes]) -> Body:
     if value is None:
         raise Unfit("unreadable", None, "has no value; send one JSON object in UTF-8")
     held = parse(value)
-    if "specversion" not in held and not headers.get("content-type", b"").startswith(b"application/cloudevents"):
+    if held.get("specversion") is None and not headers.get("content-type", b"").startswith(b"application/cloudevents"):
         return Body(held, value)
     return _body(held, _data(held, value), names="", prefix="data.")
 

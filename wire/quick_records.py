@@ -83,14 +83,13 @@ class QuickRecords(PartitionRecords):  # type: ignore[misc]
         found: list[Any] = []
         # Each record is two objects that the collector of garbage would look at again and again while more of them come:
         # that takes longer than to decode them.
-        is_collected = gc.isenabled()
+        # (Switched on again whatever it was before: two threads read, and neither may leave it off for good.)
         gc.disable()
         try:
             for run in self:
                 found += make(self._tp, run)
         finally:
-            if is_collected:
-                gc.enable()
+            gc.enable()
         return found
 
     def _consumer_record(self, tp: TopicPartition, record: Any) -> Any:

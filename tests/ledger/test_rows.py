@@ -3,8 +3,13 @@
 import msgspec
 import pytest
 
+from ledger.known_rows import KNOWN_FOR_EVER
+from ledger.ledger import Ledger
+from ledger.outcome import Changed, Folded, Outcome, Refusal, Refused, Repeated, Scope, Waiting
 from ledger.row import Row
 from ledger.rows import PACKED, TEXT, Kind, RowUnreadable, alike, readable, written, written_as_text
+from tests.ledger.language import BOUNDS, facts
+from tests.ledger.memory import MemoryRows
 
 
 class Purse(Row):
@@ -51,6 +56,19 @@ def test_a_packed_row_can_be_read_by_people() -> None:
     assert readable(b"\x01[7]") == b"\x01[7]"
 
 
+@pytest.mark.parametrize("torn", [b"", b"\xa1\xff", b"\xd4\x05a", b"\x91" * 100_000])
+def test_a_torn_row_is_shown_as_it_is_and_like_no_other(torn: bytes) -> None:
+    assert readable(PACKED + torn) == PACKED + torn
+    assert not alike(PACKED + torn, TEXT + b"[]")
+    assert not alike(TEXT + torn, PACKED + b"\x90")
+
+
+def test_what_a_row_of_the_first_version_did_not_know_makes_it_no_other() -> None:
+    """`verify` called every row different to which a field was added since."""
+    assert alike(b'\x01["ana",7]', written(Purse("ana", 7, b"later")))
+    assert not alike(b'\x01["ana",7]', written(Purse("ana", 8)))
+
+
 def test_a_row_that_only_one_version_can_hold_is_alike_to_itself_alone() -> None:
     fits, exceeds = Purse("ana", 2**63), Purse("ana", 2**64)
     assert (written(fits)[:1], written(exceeds)[:1]) == (PACKED, TEXT)
@@ -65,3 +83,34 @@ def test_what_is_no_row_is_alike_only_where_it_is_equal() -> None:
     assert alike(burn, burn)
     assert not alike(burn, PACKED + msgspec.msgpack.encode([5]))
     assert not alike(TEXT + b"not json", PACKED + b"")
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        (
+            b'{"type":"folded","result":{"pool":7},"changed":[{"type":"scope","scope":{"customer_id":"acme"},"since":5}]}',
+            Folded(result={"pool": 7}, changed=(Changed(scope=Scope(customer_id="acme"), since=5),)),
+        ),
+        (
+            b'{"type":"refused","refusal":{"code":"too_late","field":"time","message":"is late","law":"L16"}}',
+            Refused(refusal=Refusal(code="too_late", field="time", message="is late", law="L16")),
+        ),
+        (
+            b'{"type":"waiting","message":"not known yet","code":"unknown_contract"}',
+            Waiting(message="not known yet", code="unknown_contract"),
+        ),
+    ],
+)
+def test_a_repeat_answers_what_the_first_version_remembered(said: bytes, first: Outcome) -> None:
+    """L4."""
+    rows = MemoryRows()
+    ledger = Ledger(rows, **BOUNDS)
+    [(fact, arrived_at)] = facts("contract c from 2026-01-01")
+    ledger.fold(fact, arrived_at)
+    ledger.flush()
+    [(key, value)] = rows.scan("state", b"J", b"K")
+    known = KNOWN_FOR_EVER.read(value)
+    rows.put("state", key, TEXT + b'[%d,%d,null,"",0,0,0,false,%s]' % (known.digest, known.until, said))
+
+    assert Ledger(rows, **BOUNDS).fold(fact, arrived_at) == Repeated(first=first, differs=False)  # type: ignore[arg-type]

@@ -88,6 +88,26 @@ def test_a_filling_of_which_something_is_missing_is_noticed(tmp_path: Path) -> N
         store.filled()
 
 
+def test_a_store_that_somebody_still_reads_can_be_filled_at_the_next_attempt(tmp_path: Path) -> None:
+    """A question that was left half way kept the directory open, and the partition was never recovered."""
+    shards = Shards(tmp_path, Memory())
+    [shard] = shards.keep([0])
+    shard.state.write({b"x": b"1"}, Position(1, 0))
+    left = shard.state.scan(b"a", b"z")
+    next(left)
+    with pytest.raises(OSError, match="lock"):
+        shard.state.fill()
+
+    del left
+    shards.close()
+    [shard] = shards.keep([0])
+    shard.state.filled()
+    shard.state.fill()
+    shard.state.filled()
+
+    assert shard.state.get(b"x") == b"1"
+
+
 def test_a_filling_that_the_disk_does_not_take_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         def flush(self) -> None:
