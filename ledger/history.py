@@ -379,11 +379,33 @@ def group_as_of(account: Account, stretch: GroupStretch, at: Instant) -> GroupSt
         for one in stretch.shared
     ]
     by_name = {one.name: one for one in shared}
-    for _, paid in attributions(account, stretch, of_drawers(account, fewer)):
+    burns = list(of_drawers(account, fewer))
+    for _, paid in attributions(account, stretch, burns, _parts_without(account, stretch, burns, sign)):
         for name, amount in paid:
             if name in by_name:
                 by_name[name].drawn += sign * amount
     return GroupStretch(stretch.start, stretch.until, shared)
+
+
+def _parts_without(
+    account: Account, group_stretch: GroupStretch, burns: Iterable[Burn], sign: int
+) -> dict[tuple[bytes, Instant], list[Part]]:
+    """By scope and stretch, the parts of the burns before the first of these, which are all up to some instant (`sign` 1), or
+    all from it on: so nothing has to be read."""
+    parts: dict[tuple[bytes, Instant], list[Part]] = {}
+    for burn in burns:
+        row = account.book.load(SCOPE, account.scope_key(burn.holder))
+        assert row is not None
+        stretch = account.stretch_at(row, burn.time)
+        assert stretch is not None
+        place = burn.holder, stretch.start
+        if place not in parts:
+            parts[place] = [] if sign > 0 else [Part(part.tail, part.amount) for part in stretch.parts]
+        if sign < 0:
+            contract = holder_of(account.customer, burn.holder).contract
+            for tail, amount in account.portions(stretch, group_stretch, contract, burn):
+                add(parts[place], tail, -amount)
+    return parts
 
 
 def of_drawers(account: Account, burns: Iterable[Burn]) -> Iterator[Burn]:
@@ -407,10 +429,15 @@ def _is_over(account: Account, row: ScopeRow, stretch: Stretch, at: Instant) -> 
 
 
 def attributions(
-    account: Account, group_stretch: GroupStretch, burns: Iterable[Burn]
+    account: Account,
+    group_stretch: GroupStretch,
+    burns: Iterable[Burn],
+    parts: dict[tuple[bytes, Instant], list[Part]] | None = None,
 ) -> Iterator[tuple[Burn, list[tuple[str, Amount]]]]:
-    """Who paid each of some burns of a stretch of the group, in order, with nothing left out between them."""
-    parts: dict[tuple[bytes, Instant], list[Part]] = {}
+    """Who paid each of some burns of a stretch of the group, in order, with nothing left out between them. `parts`: those of the
+    burns before the first of them, where they are at hand; they are changed."""
+    if parts is None:
+        parts = {}
     for burn in burns:
         holder = holder_of(account.customer, burn.holder)
         row = account.book.load(SCOPE, account.scope_key(burn.holder))

@@ -21,6 +21,8 @@ _PROBLEMS = {
     "403": "The token is for something else",
     "404": "Not known",
     "406": "Not in this form",
+    "410": "Further back than anything of the customer is kept",
+    "421": "Where no tokens are set: `Host` is not this machine's loopback address",
     "429": "Too many questions",
     "503": "Not now: nobody folds the partition yet, or it takes too long; `Retry-After` says when",
 }

@@ -52,6 +52,14 @@ def url() -> Iterator[str]:
         yield server.url
 
 
+async def test_a_question_to_another_host_is_answered_as_the_document_says() -> None:
+    """Somebody who drew the header `Host: A` was answered 421, of which the document did not speak."""
+    async with served() as server:
+        assert (await server.raw("GET", "/v1/customers/acme/balances", headers={"Host": "a"}))[0] == 421
+    for path in document()["paths"].values():
+        assert all({"410", "421"} <= operation["responses"].keys() for operation in path.values())
+
+
 schema = schemathesis.openapi.from_dict(document())
 
 
