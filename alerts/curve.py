@@ -242,6 +242,7 @@ class Curve:
         for holder in self._holders(account, gauge):
             scope = None
             standing, credits = self._standing(account, gauge, holder, at)
+            carried = account.carried_away(holder, at) if gauge.by_day else FOREVER
             for credit in credits:
                 left = standing.left.get(credit.name)
                 if left is None or not self._is_meant(account.book, who, gauge, credit.contract, credit.grant_id):
@@ -251,7 +252,7 @@ class Curve:
                 given = given or left.granted > 0
                 granted += left.granted
                 found[scope, credit.grant_id, credit.slice, *brought_from(credit.origin)] = _Grant(
-                    left.amount, credit.end
+                    left.amount, min(credit.end, carried)
                 )
             given = given or any(
                 _gave(account.book, who, credit, at)

@@ -172,6 +172,12 @@ class Openings(AccountRows):
             if move.from_seat_id == holder.seat_id
         ]
 
+    def carried_away(self, holder: Holder, since: Instant) -> Instant:
+        """When a seat's balance is carried to another one next, after an instant; FOREVER: never, as is known now."""
+        if holder.seat_id is None:
+            return FOREVER
+        return min((at for _, at in self._heirs(holder, since)), default=FOREVER)
+
     def _moved_in(self, holder: Holder, move: seats.Move, low: Instant) -> Iterator[Credit]:
         """What a carried move brought to a seat: the rest of each active grant of the other one."""
         for credit, left in self._handed(holder, move)[0]:

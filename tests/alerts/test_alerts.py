@@ -20,6 +20,7 @@ from ledger.facts import (
     CreditBurn,
     CreditsGranted,
     Grant,
+    MoveSeat,
     Recurrence,
     RecurringCredit,
     RemoveSeats,
@@ -232,6 +233,15 @@ def test_an_end_that_is_announced_ahead_is_counted_down_to(scope: str) -> None:
     scene, heard = told(contract(), (soon, JANUARY), grant(20, 1), (end, at(2)), (None, at(6)), (None, at(8)))
     assert [each.split(" for ")[0] for each in heard] == ["in_alarm 3 at 3"]
     assert scene.alerts[0].time == at(7)
+
+
+def test_a_scheduled_move_that_carries_a_balance_away_is_counted_down_to() -> None:
+    """A11. Nobody was told that a seat would have nothing in three days."""
+    soon = rule(3, metric="days_to_expiry")
+    move = edit(MoveSeat(starting_at=at(10), from_seat_id="ana", to_seat_id="cy", carry_balance=True), 2)
+    scene, heard = told(contract(), (soon, JANUARY), grant(20, 1), move, (None, at(8)), (None, at(12)))
+    assert heard == ["in_alarm 3 at 3 for ana", "resolved 3 at None for ana"]
+    assert [alert.time for alert in scene.alerts] == [at(7), at(10)]
 
 
 def test_what_is_used_up_need_not_be_warned_of_when_it_ends() -> None:
